@@ -20,6 +20,7 @@ def dense(x: NDArray, kernel: NDArray, bias: NDArray | None = None) -> tuple[NDA
 
     Shapes: x (N, CI), kernel (CI, CO), bias (CO,), y (N, CO). Raises ``ShapeError`` if they do not fit.
 
+    >>> import numpy as np
     >>> y, cache = dense(np.array([[1.0, 2.0]]), np.array([[3.0], [4.0]]), np.array([0.5]))
     >>> y
     array([[11.5]])
@@ -41,6 +42,7 @@ def dense_backward(
 
     Shapes: dy (N, CO); returns dx (N, CI) or None, dkernel (CI, CO), dbias (CO,) or None.
 
+    >>> import numpy as np
     >>> y, cache = dense(np.array([[1.0, 2.0]]), np.array([[3.0], [4.0]]))
     >>> dense_backward(np.array([[10.0]]), cache)
     (array([[30., 40.]]), array([[10.], [20.]]), None)
@@ -60,6 +62,7 @@ def flatten(x: NDArray, *, data_format: str = "channels_last") -> tuple[NDArray,
 
     ``data_format="channels_first"`` gives PyTorch's order, in which the column runs fastest and the channel slowest.
 
+    >>> import numpy as np
     >>> x = np.arange(4.0).reshape(1, 1, 2, 2)
     >>> flatten(x)[0], flatten(x, data_format="channels_first")[0]
     (array([[0., 1., 2., 3.]]), array([[0., 2., 1., 3.]]))
