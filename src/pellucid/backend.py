@@ -1,0 +1,144 @@
+"""Which implementation of an op runs: one ordered table, the only place where that is decided.
+
+``forward("conv2d", x, kernel, bias, strides=2)`` runs the first implementation whose ``accepts`` says yes to these arrays and
+settings; the NumPy reference stands last and accepts everything. What it returns beside ``y`` remembers the
+implementation, so that ``backward`` hands a cache only to the one that made it.
+
+    >>> import numpy as np
+    >>> y, saved = forward("relu", np.array([-1.0, 2.0]))
+    >>> y, saved.implementation.backend
+    (array([0., 2.]), 'numpy')
+    >>> backward(np.array([5.0, 5.0]), saved)
+    array([0., 5.])
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import warnings
+from collections.abc import Callable, Iterator
+from functools import cache
+from typing import Any, NamedTuple
+
+from . import ops
+from .errors import PellucidError, nearest
+
+BACKENDS = ("numpy", "native")
+
+
+class Implementation(NamedTuple):
+    """One way to compute an op."""
+
+    backend: str
+    forward: Callable[..., tuple[Any, Any]]
+    backward: Callable[..., Any]
+    accepts: Callable[..., bool]
+
+
+class Saved(NamedTuple):
+    """What a forward pass kept: a cache, and the implementation that can open it."""
+
+    implementation: Implementation
+    cache: Any
+
+
+def forward(op: str, *arrays: Any, **settings: Any) -> tuple[Any, Saved]:
+    """Run an op by the first implementation that accepts it; returns ``(y, saved)``."""
+    for implementation in _table(_backend)[op]:
+        if implementation.accepts(*arrays, **settings):
+            y, kept = implementation.forward(*arrays, **settings)
+            return y, Saved(implementation, kept)
+    raise AssertionError(f"the reference of {op} accepts everything")
+
+
+def backward(dy: Any, saved: Saved, **settings: Any) -> Any:
+    """The gradients of the op that returned ``saved``, in the order of its array arguments."""
+    return saved.implementation.backward(dy, saved.cache, **settings)
+
+
+def set_backend(name: str) -> None:
+    """Choose ``"native"`` (compiled kernels wherever they accept; the default) or ``"numpy"`` (the references alone).
+
+    The environment variable ``PELLUCID_BACKEND`` sets the choice a process starts with.
+
+    >>> set_backend("nunpy")
+    Traceback (most recent call last):
+    pellucid.errors.PellucidError: There is no backend 'nunpy'. Did you mean 'numpy'? Known: numpy, native.
+    """
+    global _backend
+    if name not in BACKENDS:
+        raise PellucidError(f"There is no backend {name!r}. {nearest(name, BACKENDS)}")
+    _backend = name
+
+
+def get_backend() -> str:
+    """The name of the backend in use."""
+    return _backend
+
+
+@contextlib.contextmanager
+def using(name: str) -> Iterator[None]:
+    """A block that runs on another backend.
+
+    >>> with using("numpy"):
+    ...     get_backend()
+    'numpy'
+    """
+    before = get_backend()
+    set_backend(name)
+    try:
+        yield
+    finally:
+        set_backend(before)
+
+
+def set_num_threads(n: int) -> None:
+    """How many threads the native kernels use. Results do not depend on it, bit for bit.
+
+    ``PELLUCID_NUM_THREADS`` sets it for a process; the default is the number of cores this process may use.
+    """
+    if not isinstance(n, int) or n < 1:
+        raise PellucidError(f"The number of threads was {n!r}; wanted a whole number of at least 1.")
+    from .kernels import threads
+
+    threads.set_num_threads(n)
+
+
+def get_num_threads() -> int:
+    """How many threads the native kernels use."""
+    from .kernels import threads
+
+    return threads.get_num_threads()
+
+
+def _accepts_everything(*arrays: Any, **settings: Any) -> bool:
+    return True
+
+
+@cache
+def _table(backend: str) -> dict[str, list[Implementation]]:
+    """Per op its implementations, the most specialised first."""
+    table: dict[str, list[Implementation]] = {name: [] for name in ops.__all__ if not name.endswith("_backward")}
+    if backend == "native":
+        for name, run, derive, accepts in _native_rows():
+            table[name].append(Implementation("native", run, derive, accepts))
+    for name, rows in table.items():
+        reference = Implementation("numpy", getattr(ops, name), getattr(ops, f"{name}_backward"), _accepts_everything)
+        rows.append(reference)
+    return table
+
+
+def _native_rows() -> list[tuple[str, Callable, Callable, Callable[..., bool]]]:
+    # Imported on the first op that runs, never with the package: Numba takes half a second to load.
+    try:
+        from . import kernels
+    except ImportError as error:
+        warnings.warn(f"The compiled kernels cannot be loaded ({error}); NumPy takes over, slower.", stacklevel=2)
+        return []
+    return kernels.IMPLEMENTATIONS
+
+
+_backend = "native"
+if "PELLUCID_BACKEND" in os.environ:
+    set_backend(os.environ["PELLUCID_BACKEND"])
