@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+import os
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -97,6 +98,13 @@ def parts_of(data: Dataset | Contents) -> list[tuple[str, Part]]:
     return [(name, part) for name, part in named if part is not None]
 
 
+def transform(contents: Contents, function: Callable[[Part], Part]) -> None:
+    """Replace every part there is by ``function(part)``."""
+    contents.train = function(contents.train)
+    contents.validation = None if contents.validation is None else function(contents.validation)
+    contents.test = None if contents.test is None else function(contents.test)
+
+
 def fingerprint(parts: Sequence[tuple[str, Part]], class_names: Sequence[str]) -> str:
     """SHA-256 over names, dtypes, shapes and bytes of all parts and over the class names.
 
@@ -108,10 +116,23 @@ def fingerprint(parts: Sequence[tuple[str, Part]], class_names: Sequence[str]) -
     for name, part in parts:
         for array in (part.x, part.y):
             digest.update(f"{name} {array.dtype.str} {array.shape}".encode())
-            digest.update(np.ascontiguousarray(array))
+            digest.update(np.ascontiguousarray(array).data)
     return digest.hexdigest()
 
 
 def checksum_of_array(array: np.ndarray) -> str:
     """SHA-256 of the bytes of an array."""
-    return hashlib.sha256(np.ascontiguousarray(array)).hexdigest()
+    return hashlib.sha256(np.ascontiguousarray(array).data).hexdigest()
+
+
+def check_memory(size: int, what: str) -> None:
+    """Refuse, before any allocation, arrays of ``size`` bytes that the memory of this machine cannot hold."""
+    try:
+        memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    except (AttributeError, ValueError, OSError):  # this system does not say
+        return
+    if size > 0.8 * memory:
+        raise DataError(
+            f"{what} take {size / 1e9:,.1f} GB, too much for the {memory / 1e9:.1f} GB of this machine. "
+            "Use smaller images (for image files --data.size 64 64) or fewer of them."
+        )

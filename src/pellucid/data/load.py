@@ -11,7 +11,7 @@ import numpy as np
 
 from pellucid.data import locate
 from pellucid.data.catalogue import SOURCES, Source
-from pellucid.data.dataset import Contents, Dataset, Part, checksum_of_array, fingerprint, parts_of
+from pellucid.data.dataset import Contents, Dataset, Part, checksum_of_array, fingerprint, parts_of, transform
 from pellucid.data.split import stratified_split
 from pellucid.errors import DataError, nearest
 from pellucid.preprocessing import convert_images
@@ -142,7 +142,7 @@ def read_official(
 
 def read_own(path: Path, *, size: tuple[int, int] | None, channels: int | None, on_bad_image: str) -> Contents:
     """Read a folder of class folders, an ``.npz`` or a ``.csv`` file."""
-    from pellucid.data.sources import folder, tables
+    from pellucid.data.sources import arrays, folder, tables
 
     if path.is_dir():
         hint = _official_folder(path)
@@ -153,7 +153,7 @@ def read_own(path: Path, *, size: tuple[int, int] | None, channels: int | None, 
         contents = folder.read(path, size=size, channels=channels, on_bad_image=on_bad_image)
         contents.files = [{"path": str(path), "images": sum(len(part) for _, part in parts_of(contents))}]
     elif path.suffix.lower() == ".npz":
-        contents = tables.read_npz(path)
+        contents = arrays.read_npz(path)
     elif path.suffix.lower() == ".csv":
         contents = tables.read_csv(path, size=size, channels=channels, on_bad_image=on_bad_image)
     else:
@@ -199,14 +199,11 @@ def _choose_classes(contents: Contents, classes: Sequence[str]) -> None:
     for number, name in enumerate(names):
         numbers[contents.class_names.index(name)] = number
 
-    def chosen(part: Part | None) -> Part | None:
-        if part is None:
-            return None
+    def chosen(part: Part) -> Part:
         kept = part.take(np.flatnonzero(numbers[part.y] >= 0))
         return Part(kept.x, numbers[kept.y], kept.paths)
 
-    contents.train = chosen(contents.train)
-    contents.validation, contents.test = chosen(contents.validation), chosen(contents.test)
+    transform(contents, chosen)
     contents.notes.append(f"classes: only {', '.join(names)}, of {len(contents.class_names):,}.")
     contents.class_names = tuple(names)
 
@@ -226,14 +223,11 @@ def _check(contents: Contents, name: str) -> None:
 
 
 def _convert(contents: Contents, size: tuple[int, int] | None, channels: int | None) -> None:
-    def converted(part: Part | None) -> Part | None:
-        if part is None:
-            return None
+    def converted(part: Part) -> Part:
         x = convert_images(part.x, size=size, channels=channels)
         return part if x is part.x else Part(x, part.y, part.paths)
 
-    contents.train = converted(contents.train)
-    contents.validation, contents.test = converted(contents.validation), converted(contents.test)
+    transform(contents, converted)
 
 
 def _split(contents: Contents, wanted: float | int | None, *, seed: int, official: bool) -> dict[str, Any]:

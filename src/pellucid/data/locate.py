@@ -124,7 +124,20 @@ def checksum(path: Path, algorithm: str) -> str:
 
 
 def _first_present(folder: Path, piece: tuple[SourceFile, ...]) -> tuple[SourceFile, Path] | None:
-    return next(((file, folder / file.name) for file in piece if (folder / file.name).is_file()), None)
+    for file in piece:
+        path = folder / file.name
+        if path.is_file() and not _is_anothers(file, path.stat().st_size):
+            return file, path
+    return None
+
+
+def _is_anothers(file: SourceFile, size: int) -> bool:
+    # The files of MNIST and Fashion-MNIST have the same names, but not the same sizes.
+    if file.size is None or size == file.size:
+        return False
+    return any(
+        other.name == file.name and other.size == size for source in SOURCES.values() for other in source.downloads
+    )
 
 
 def _owner_of(algorithm: str, digest: str, source: Source) -> Source | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections import Counter
 from collections.abc import Sequence
@@ -11,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from pellucid.data.dataset import Contents, Part
+from pellucid.data.dataset import Contents, Part, check_memory
 from pellucid.errors import DataError, PellucidError
 from pellucid.preprocessing import IMAGE_SUFFIXES, image_info, read_image
 
@@ -140,10 +141,10 @@ def read_pictures(
         if channels is None:
             channels = max(info[2] for _, info in good)
         size = good[0][1][:2] if size is None else size
-        _check_memory(len(good), (*size, channels), where)
+        check_memory(len(good) * math.prod((*size, channels)), f"{where}: {len(good):,} images of {(*size, channels)}")
         x = np.empty((len(good), *size, channels), np.uint8)
 
-        def decode(i: int) -> str | None:
+        def decode(i: int) -> DataError | None:
             outcome = _try(read_image)(good[i][0].path, size=size, channels=channels)
             if isinstance(outcome, DataError):
                 return outcome
@@ -209,19 +210,6 @@ def _common_size(sizes: Sequence[tuple[int, int]], where: str) -> tuple[int, int
         f"{where}: the images have different sizes, height x width: {listed}{more}. A network wants one: choose it with "
         f"size=({height}, {width}) (--data.size {height} {width}), and every image is resized to it."
     )
-
-
-def _check_memory(n: int, shape: tuple[int, int, int], where: str) -> None:
-    needed = n * shape[0] * shape[1] * shape[2]
-    try:
-        memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    except (AttributeError, ValueError, OSError):  # not on this system
-        return
-    if needed > 0.8 * memory:
-        raise DataError(
-            f"{where}: {n:,} images of {shape} take {needed / 1e9:.1f} GB, more than this machine's {memory / 1e9:.1f} GB "
-            "allow. Choose a smaller size (--data.size 64 64)."
-        )
 
 
 def _subfolders(folder: Path) -> list[Path]:

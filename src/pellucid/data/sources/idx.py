@@ -11,7 +11,7 @@ import math
 import struct
 import zlib
 from pathlib import Path
-from typing import IO
+from typing import BinaryIO, cast
 
 import numpy as np
 
@@ -66,7 +66,9 @@ def read_idx(path: Path, *, axes: int) -> np.ndarray:
     packed = path.name.endswith(".gz")
     try:
         with gzip.open(path) if packed else open(path, "rb") as file:
-            return _read(file, path, axes, path.stat().st_size * (_MOST_DEFLATE_CAN_DO if packed else 1))
+            return _read(
+                cast(BinaryIO, file), path, axes, path.stat().st_size * (_MOST_DEFLATE_CAN_DO if packed else 1)
+            )
     except (gzip.BadGzipFile, zlib.error, EOFError) as error:
         with open(path, "rb") as file:
             start = file.read(64).lstrip()
@@ -76,7 +78,7 @@ def read_idx(path: Path, *, axes: int) -> np.ndarray:
         raise DataError(f"{path} is {what}. Remove it and get it again.") from error
 
 
-def _read(file: IO[bytes], path: Path, axes: int, at_most: int) -> np.ndarray:
+def _read(file: BinaryIO, path: Path, axes: int, at_most: int) -> np.ndarray:
     header = file.read(4 + 4 * axes)
     if header[:4] != bytes([0, 0, 8, axes]):
         what = (
