@@ -54,8 +54,8 @@ def gradient_errors(
     with its full size.
 
     The error of one derivative is ``|analytic - numeric| / largest |gradient of that array|``. Where all gradients of an
-    array are below 1e-6 of the largest gradient of all arrays, that millionth takes their place: the bias in front of a
-    batch normalisation has a gradient of exactly zero, and its rounding errors mean nothing.
+    array are below 1e-4 of the largest gradient of all arrays, that small part of it takes their place: the bias in front
+    of a batch normalisation has a gradient of exactly zero, and its rounding errors mean nothing.
 
     Parameters
     ----------
