@@ -20,9 +20,7 @@ from numpy.typing import NDArray
 from .errors import PellucidError, nearest
 
 COMPLEX_STEP, CENTRAL_STEP = 1e-30, 1e-6
-NEGLIGIBLE = (
-    1e-6  # an array whose gradients are this much smaller than the largest of all is measured against the latter
-)
+NEGLIGIBLE = 1e-4  # of the largest gradient of all: what the gradients of an array are at least measured against
 
 
 class CheckedGradient(NamedTuple):
