@@ -201,7 +201,9 @@ class Preprocessing:
             given = sorted(map(str, d)) if isinstance(d, Mapping) else type(d).__name__
             raise FileFormatError(f"The preprocessing of a model has the entries {names}; this one has {given}.")
         try:
-            values: dict[str, Any] = {key: tuple(value) if isinstance(value, (list, tuple)) else value for key, value in d.items()}
+            values: dict[str, Any] = {
+                key: tuple(value) if isinstance(value, (list, tuple)) else value for key, value in d.items()
+            }
             for key in ("size", "mean", "std"):
                 if not isinstance(values[key], tuple):
                     raise PellucidError(f"{key} is {values[key]!r}; it is a list of numbers.")

@@ -8,6 +8,7 @@ from .merge import Chain, Concatenate, Residual
 from .norm import BatchNormalization
 from .pool import AveragePooling2D, GlobalAveragePooling2D, GlobalMaxPooling2D, MaxPooling2D
 from .regularization import Dropout
+from .scale import Rescaling
 
 __all__ = [
     "ACTIVATIONS",
@@ -28,6 +29,7 @@ __all__ = [
     "LeakyReLU",
     "MaxPooling2D",
     "ReLU",
+    "Rescaling",
     "Residual",
     "Softmax",
     "Weight",

@@ -75,13 +75,21 @@ class Layer:
         """The gradients by the input and by each parameter; ``input_gradient=False`` may leave the first one out."""
         raise NotImplementedError(f"{type(self).__name__} does not say how to compute its gradients")
 
+    def __call__(self, x: NDArray) -> NDArray:
+        """The output for a batch at inference."""
+        return self.forward(x)[0]
+
     def children(self) -> list[tuple[str, Layer]]:
         """The layers inside this one, by name."""
         return []
 
+    def parts(self, input_shape: Shape) -> list[tuple[str, Layer, Shape]]:
+        """The layers inside this one, each with the shape it is fed."""
+        return [(name, child, tuple(input_shape)) for name, child in self.children()]
+
     def multiply_adds(self, input_shape: Shape) -> int:
         """Multiply-accumulate operations of one forward pass of one image."""
-        return 0
+        return sum(child.multiply_adds(shape) for _, child, shape in self.parts(input_shape))
 
     def receptive_field(self, field: Field, input_shape: Shape) -> Field:
         """The receptive field behind this layer, given the one in front of it."""
@@ -134,6 +142,17 @@ class Layer:
             rng = generator(seed, f"{path}{name}")
             value = initialize(weight.initializer, weight.shape, weight.fans, rng).astype(dtype)
             (self._params if weight.trained else self._state)[name] = value
+        for name, child, shape in self.parts(input_shape):
+            child.build(shape, seed=seed, path=f"{path}{name}/", dtype=dtype)
+
+    def declared(self, input_shape: Shape) -> dict[str, Weight]:
+        """All weights, by path, that ``build`` would allocate, without allocating them."""
+        inside = {
+            f"{name}/{key}": weight
+            for name, child, shape in self.parts(input_shape)
+            for key, weight in child.declared(shape).items()
+        }
+        return self.weights(input_shape) | inside
 
     @property
     def built(self) -> bool:

@@ -18,11 +18,6 @@ from .base import Field, Gradients, Layer, Shape
 class _Container(Layer):
     """What all containers share: weights live in the children, under their names."""
 
-    def build(self, input_shape: Shape, *, seed: int = 0, path: str = "", dtype: Any = np.float32) -> None:
-        super().build(input_shape, seed=seed, path=path, dtype=dtype)
-        for name, child in self.children():
-            child.build(input_shape, seed=seed, path=f"{path}{name}/", dtype=dtype)
-
     def _parallel_forward(self, x: NDArray, training: bool, rng: Randomness | None) -> Tape:
         """Run every child on the same input."""
         tape = Tape()
@@ -95,11 +90,8 @@ class Chain(_Container):
                 raise ShapeError(f"Layer {layer.name!r}, {layer!r}, cannot take {shapes[-1]}: {error}") from None
         return shapes
 
-    def build(self, input_shape: Shape, *, seed: int = 0, path: str = "", dtype: Any = np.float32) -> None:
-        shapes = self.shapes(input_shape)
-        Layer.build(self, input_shape, seed=seed, path=path, dtype=dtype)
-        for layer, shape in zip(self.layers, shapes, strict=False):
-            layer.build(shape, seed=seed, path=f"{path}{layer.name}/", dtype=dtype)
+    def parts(self, input_shape: Shape) -> list[tuple[str, Layer, Shape]]:
+        return [(*child, shape) for child, shape in zip(self.children(), self.shapes(input_shape), strict=False)]
 
     def output_shape(self, input_shape: Shape) -> Shape:
         return self.shapes(input_shape)[-1]
@@ -110,6 +102,11 @@ class Chain(_Container):
             x, cache = layer.forward(x, training=training, rng=rng and rng.child(str(layer.name)))
             tape.append(Entry(str(layer.name), x, cache))
         return x, tape
+
+    def __call__(self, x: NDArray) -> NDArray:
+        for layer in self.layers:
+            x = layer(x)  # nothing is kept: memory does not grow with depth
+        return x
 
     def backward(
         self, dy: NDArray, cache: Tape, *, input_gradient: bool = True, until: str | None = None
@@ -135,11 +132,8 @@ class Chain(_Container):
                 return dx, gradients
         return dx if input_gradient else None, gradients
 
-    def multiply_adds(self, input_shape: Shape) -> int:
-        return sum(layer.multiply_adds(s) for layer, s in zip(self.layers, self.shapes(input_shape), strict=False))
-
     def receptive_field(self, field: Field, input_shape: Shape) -> Field:
-        for layer, shape in zip(self.layers, self.shapes(input_shape), strict=False):
+        for _, layer, shape in self.parts(input_shape):
             field = layer.receptive_field(field, shape)
         return field
 
@@ -218,9 +212,6 @@ class Residual(_Container):
                 dx = dpart if dx is None else dx + dpart
         return dx if input_gradient else None, gradients
 
-    def multiply_adds(self, input_shape: Shape) -> int:
-        return sum(child.multiply_adds(input_shape) for _, child in self.children())
-
     def receptive_field(self, field: Field, input_shape: Shape) -> Field:
         # The identity reaches no further than any body does.
         return _widest([child.receptive_field(field, input_shape) for _, child in self.children()])
@@ -274,9 +265,6 @@ class Concatenate(_Container):
                 if input_gradient:
                     dx = dbranch if dx is None else dx + dbranch
         return dx, gradients
-
-    def multiply_adds(self, input_shape: Shape) -> int:
-        return sum(branch.multiply_adds(input_shape) for branch in self.branches)
 
     def receptive_field(self, field: Field, input_shape: Shape) -> Field:
         return _widest([branch.receptive_field(field, input_shape) for branch in self.branches])

@@ -1,0 +1,138 @@
+"""Losses as objects: which op computes them, and whether they take in the model's last activation.
+
+Softmax followed by cross-entropy, and sigmoid followed by binary cross-entropy, are computed together from the logits: no
+probability is rounded to 0 before its logarithm is taken. A model finds out by itself, see ``Loss.takes``.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from . import backend
+from .errors import PellucidError, nearest
+
+
+@dataclass(frozen=True)
+class Loss:
+    """The base of all losses.
+
+    ``from_logits``: None (the default) decides by the model's last layer: logits where it is linear or ends in the activation
+    the loss can take in, else probabilities. True insists on a linear last layer, False on probabilities.
+
+    ``label_smoothing`` and ``reduction`` are explained in ``pellucid.ops.loss``.
+    """
+
+    from_logits: bool | None = None
+    label_smoothing: float = 0.0
+    reduction: str = "mean"
+
+    name: ClassVar[str]
+    op: ClassVar[str]
+    logits_op: ClassVar[str | None] = None
+    activation: ClassVar[str | None] = None
+
+    def takes(self, final_activation: str | None) -> tuple[str, bool]:
+        """For a model ending in this activation: the op that computes the loss, and whether the activation is left to it."""
+        if self.logits_op is None:
+            return self.op, False
+        if final_activation == self.activation:
+            if self.from_logits:
+                raise PellucidError(
+                    f"{type(self).__name__}(from_logits=True) on a model that ends in {self.activation}: {self.activation} would "
+                    f"be applied twice. Leave from_logits out, or make the last layer linear."
+                )
+            return self.logits_op, True
+        linear = final_activation is None
+        return (
+            (self.logits_op, False)
+            if (linear and self.from_logits is not False) or self.from_logits
+            else (self.op, False)
+        )
+
+    def forward(
+        self, op: str, outputs: NDArray, targets: NDArray, weights: NDArray | None = None
+    ) -> tuple[NDArray, backend.Saved]:
+        """The loss of a batch, computed by the op that ``takes`` named."""
+        settings = {"label_smoothing": self.label_smoothing, "reduction": self.reduction}
+        return backend.forward(op, outputs, targets, weights, **settings)
+
+    def config(self) -> dict[str, Any]:
+        """Name and settings as plain Python types; ``get`` makes the same loss of them."""
+        return {"name": self.name, **asdict(self)}
+
+
+class CategoricalCrossentropy(Loss):
+    """-log of the probability of the right class. Labels may be one-hot rows (N, K) or integers (N,)."""
+
+    name = "categorical_crossentropy"
+    op, logits_op, activation = "categorical_cross_entropy", "softmax_cross_entropy", "softmax"
+
+
+class SparseCategoricalCrossentropy(CategoricalCrossentropy):
+    """The same under Keras's name for integer labels."""
+
+    name = "sparse_categorical_crossentropy"
+
+
+class BinaryCrossentropy(Loss):
+    """Every output is a yes-or-no question of its own; integer labels (N,) for several outputs count as one-hot."""
+
+    name = "binary_crossentropy"
+    op, logits_op, activation = "binary_cross_entropy", "sigmoid_cross_entropy", "sigmoid"
+
+
+class MeanSquaredError(Loss):
+    """The mean squared difference; integer labels (N,) for several outputs count as one-hot."""
+
+    name = "mean_squared_error"
+    op = "mean_squared_error"
+
+
+_CLASSES: dict[str, type[Loss]] = {
+    cls.name: cls
+    for cls in (CategoricalCrossentropy, SparseCategoricalCrossentropy, BinaryCrossentropy, MeanSquaredError)
+}
+_SHORT = {
+    "cce": "categorical_crossentropy",
+    "scce": "sparse_categorical_crossentropy",
+    "bce": "binary_crossentropy",
+    "mse": "mean_squared_error",
+}
+
+
+def names() -> list[str]:
+    """All names ``get`` knows."""
+    return [*_CLASSES, *_SHORT]
+
+
+def get(loss: str | Loss | dict[str, Any], **settings: Any) -> Loss:
+    """A loss by name, by config, or itself.
+
+    >>> get("cce", label_smoothing=0.1)
+    CategoricalCrossentropy(from_logits=None, label_smoothing=0.1, reduction='mean')
+    """
+    if isinstance(loss, Loss):
+        return loss
+    if isinstance(loss, dict):
+        return get(loss["name"], **{key: value for key, value in loss.items() if key != "name"})
+    name = _SHORT.get(loss, loss)
+    if name not in _CLASSES:
+        raise PellucidError(f"There is no loss {loss!r}. {nearest(str(loss), names())}")
+    return _CLASSES[name](**settings)
+
+
+def class_weights(labels: NDArray, weight_of: dict[int, float]) -> NDArray[np.float32]:
+    """Per sample the weight of its class, 1 for classes that are not named.
+
+    >>> class_weights(np.array([0, 1, 1]), {1: 0.5})
+    array([1. , 0.5, 0.5], dtype=float32)
+    """
+    labels = labels.argmax(axis=1) if labels.ndim == 2 and labels.shape[1] > 1 else labels.reshape(-1)
+    table = np.ones(max(int(labels.max()) + 1, *(k + 1 for k in weight_of)), np.float32)
+    for k, weight in weight_of.items():
+        table[k] = weight
+    return table[labels]

@@ -1,0 +1,396 @@
+"""``Sequential``: a chain of layers that can be trained, evaluated, asked and saved."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from . import backend, losses, modelfile, optimizers
+from . import metrics as scores
+from .differentiation import CheckedGradient, gradient_errors
+from .errors import PellucidError, ShapeError
+from .layers.base import Layer, Shape
+from .layers.merge import Chain
+from .preprocessing import Preprocessing
+from .randomness import Randomness
+from .summary import summarize
+
+if TYPE_CHECKING:
+    from .training.loop import History
+
+Validation = tuple[NDArray, NDArray]
+
+
+class Sequential(Chain):
+    """Layers one after another, with Keras's ``compile``, ``fit``, ``evaluate`` and ``predict``.
+
+    Images are (N, H, W, C). ``preprocessing`` (None for none) turns raw pixels 0 … 255 into what the layers see, and
+    travels with the model; so do ``class_names`` and ``training_summary``.
+
+    >>> from pellucid.layers import Conv2D, Dense, Flatten
+    >>> model = Sequential([Conv2D(4, 3, activation="relu"), Flatten(), Dense(2, activation="softmax")])
+    >>> model.compile(optimizer="sgd", loss="cce", learning_rate=0.1, input_shape=(8, 8, 1))
+    >>> x = np.zeros((4, 8, 8, 1), np.float32)
+    >>> model.predict(x).shape
+    (4, 2)
+    """
+
+    prefix = "sequential"
+
+    def __init__(self, layers: Iterable[Layer] = (), *, name: str | None = None) -> None:
+        super().__init__(layers, name=name)
+        self.seed = 0
+        self.data_format = "channels_last"
+        self.preprocessing: Preprocessing | None = None
+        self.class_names: tuple[str, ...] = ()
+        self.training_summary: dict[str, Any] = {}
+        self.optimizer: optimizers.Optimizer | None = None
+        self.loss: losses.Loss | None = None
+        self.metrics: dict[str, scores.Metric] = {}
+
+    # Build and compile -----------------------------------------------------------------------------------------------
+
+    def compile(
+        self,
+        optimizer: str | optimizers.Optimizer = "sgd",
+        loss: str | losses.Loss = "sparse_categorical_crossentropy",
+        *,
+        learning_rate: float | None = None,
+        metrics: Sequence[str] | None = None,
+        input_shape: Sequence[int] | None = None,
+        data_format: str | None = None,
+        seed: int | None = None,
+    ) -> None:
+        """Say how the model learns, and build its weights if it has none.
+
+        ``learning_rate`` sets that of an optimizer given by name. ``metrics`` defaults to accuracy, and to nothing for the
+        mean squared error. ``input_shape`` is (H, W, C), or (C, H, W) with ``data_format="channels_first"``; inputs in that
+        format are converted at the border. A shape such as (1, 32, 32) or (3, 32, 32), whose first axis alone can be a number of
+        channels, is taken as channels first by itself.
+
+        Softmax followed by categorical cross-entropy, and sigmoid followed by binary cross-entropy, are computed together.
+        """
+        chosen = losses.get(loss)
+        chosen.takes(self.final_activation)  # refuses softmax applied twice
+        if isinstance(optimizer, optimizers.Optimizer) and learning_rate is not None:
+            raise PellucidError("compile got an optimizer object and a learning_rate; give the rate to the optimizer.")
+        self.optimizer = optimizers.get(
+            optimizer, **({} if learning_rate is None else {"learning_rate": learning_rate})
+        )
+        self.loss = chosen
+        default = () if chosen.name == "mean_squared_error" else ("accuracy",)
+        self.metrics = scores.get(default if metrics is None else metrics)
+        if input_shape is not None:
+            shape = self._border_shape(tuple(int(n) for n in input_shape), data_format)
+            if not self.built or shape != self.input_shape:
+                self.build(shape, seed=self.seed if seed is None else seed)
+        elif not self.built:
+            raise PellucidError("compile got no input_shape and the model is not built; pass input_shape=(H, W, C).")
+
+    def build(self, input_shape: Shape, *, seed: int = 0, path: str = "", dtype: Any = np.float32) -> None:
+        """Draw the weights for images of ``input_shape``; each depends on the seed and its own path only."""
+        if not self.layers:
+            raise PellucidError("The model has no layers. Add some: Sequential([Conv2D(…), Flatten(), Dense(…)]).")
+        self.seed = seed
+        super().build(input_shape, seed=seed, path=path, dtype=dtype)
+
+    def _border_shape(self, shape: Shape, data_format: str | None) -> Shape:
+        if data_format not in (None, "channels_last", "channels_first"):
+            raise PellucidError(f"data_format was {data_format!r}; wanted 'channels_last' or 'channels_first'.")
+        channels = (1, 3, 4)
+        looks_first = len(shape) == 3 and shape[0] in channels and shape[2] not in channels
+        self.data_format = data_format or ("channels_first" if looks_first else "channels_last")
+        return (*shape[1:], shape[0]) if self.data_format == "channels_first" and len(shape) == 3 else shape
+
+    # Border: from what the user has to what the layers see ------------------------------------------------------------
+
+    def check_input(self, x: NDArray) -> NDArray:
+        """``x`` as an array whose shape fits this model, or a ``ShapeError`` that says what to change. Nothing is copied."""
+        if not self.built:
+            raise PellucidError(
+                "The model has no weights yet: call compile with its input_shape, or load it from a file."
+            )
+        x, shape = np.asarray(x), self.input_shape or ()
+        first = self.data_format == "channels_first" and len(shape) == 3
+        expected = (shape[-1], *shape[:-1]) if first else shape
+        if x.shape[1:] == expected and len(x):
+            return x
+        hint = "Resize the images, or build a model for their size."
+        if x.shape == expected:
+            hint = "Add the batch axis: x[None]."
+        elif not len(x):
+            hint = "Give it at least one image."
+        elif x.ndim == 4 and (x.shape[2], x.shape[3], x.shape[1]) == expected and not first:
+            hint = "The channels come first in x: pass x.transpose(0, 2, 3, 1), or compile with data_format='channels_first'."
+        elif x.ndim == 3 and expected[-1:] == (1,):
+            hint = "Add the channel axis of greyscale images: x[..., None]."
+        raise ShapeError(f"The model got x of shape {x.shape}; wanted (N, {', '.join(map(str, expected))}). {hint}")
+
+    def to_input(self, x: NDArray) -> NDArray:
+        """A batch as the first layer sees it: channels last, preprocessed, in the precision of the weights."""
+        if self.data_format == "channels_first" and x.ndim == 4:
+            x = x.transpose(0, 2, 3, 1)  # (N, C, H, W) -> (N, H, W, C)
+        if self.preprocessing is not None:
+            x = self.preprocessing(x)
+        dtype = next(iter(self.params.values()), np.zeros(0, np.float32)).dtype
+        return np.ascontiguousarray(x, dtype)
+
+    def _batches(self, x: NDArray, batch_size: int) -> Iterator[tuple[slice, NDArray]]:
+        x = self.check_input(x)
+        if batch_size < 1:
+            raise PellucidError(f"batch_size was {batch_size}; wanted at least 1.")
+        for start in range(0, len(x), batch_size):
+            part = slice(start, start + batch_size)
+            yield part, self.to_input(x[part])
+
+    # Learning --------------------------------------------------------------------------------------------------------
+
+    def _learner(self) -> tuple[losses.Loss, str, Chain]:
+        """The loss, the op that computes it, and the layers it wants: without the last activation where the op takes it in."""
+        if self.loss is None:
+            raise PellucidError("The model does not know its loss: call compile(optimizer=…, loss=…) first.")
+        op, leaves_activation = self.loss.takes(self.final_activation)
+        return self.loss, op, self.without_activation() if leaves_activation else self
+
+    def gradients(
+        self,
+        x: NDArray,
+        y: NDArray,
+        *,
+        sample_weight: NDArray | None = None,
+        epoch: int = 0,
+        indices: NDArray | None = None,
+    ) -> tuple[dict[str, float], dict[str, NDArray]]:
+        """Loss and metrics of one batch in training mode, and the gradient of the loss by every parameter, by path."""
+        loss, op, network = self._learner()
+        rng = Randomness.for_batch(self.seed, epoch, np.arange(len(x)) if indices is None else indices)
+        outputs, tape = Chain.forward(network, self.to_input(x), training=True, rng=rng)
+        value, saved = loss.forward(op, outputs, y, sample_weight)
+        logs = {"loss": float(value)} | self._scores(outputs, y, network)
+        _, gradients = Chain.backward(network, backend.backward(1.0, saved), tape, input_gradient=False)
+        return logs, gradients
+
+    def train_step(
+        self,
+        x: NDArray,
+        y: NDArray,
+        *,
+        sample_weight: NDArray | None = None,
+        epoch: int = 0,
+        indices: NDArray | None = None,
+    ) -> dict[str, float]:
+        """One step of learning on one batch; returns its loss and metrics (before the step).
+
+        ``indices`` are the images' places in the data set; with ``epoch`` they decide what is random, such as dropout.
+        """
+        logs, gradients = self.gradients(x, y, sample_weight=sample_weight, epoch=epoch, indices=indices)
+        self.optimizer.apply(self.params, gradients)  # type: ignore[union-attr]
+        return logs
+
+    def train_on_batch(self, x: NDArray, y: NDArray, sample_weight: NDArray | None = None) -> float:
+        """One step of learning on one batch; returns its loss (before the step)."""
+        x = self.check_input(x)
+        epoch = self.optimizer.iterations if self.optimizer else 0  # dropout differs from call to call
+        return self.train_step(x, np.asarray(y), sample_weight=sample_weight, epoch=epoch)["loss"]
+
+    def fit(
+        self,
+        x: NDArray,
+        y: NDArray,
+        batch_size: int = 32,
+        epochs: int = 1,
+        *,
+        validation_split: float = 0.0,
+        validation_data: Validation | None = None,
+        callbacks: Sequence[Any] = (),
+        shuffle: bool = True,
+        sample_weight: NDArray | None = None,
+        class_weight: dict[int, float] | None = None,
+        verbose: int = 1,
+    ) -> History:
+        """Train for ``epochs`` passes over (x, y); returns the history of losses and metrics.
+
+        ``validation_split`` holds out the last part of the data, before any shuffling, as Keras does. ``class_weight`` multiplies
+        the weight of samples by class. ``verbose=0`` is silent.
+        """
+        from .training import loop  # asking a model loads nothing of this
+        from .training.display import Display
+
+        self._learner()
+        x, y = self.check_input(x), self._check_targets(x, y)
+        if not 0 <= validation_split < 1:
+            raise PellucidError(f"validation_split was {validation_split}; wanted a part from 0 up to, but not, 1.")
+        if validation_split and validation_data is None:
+            cut = len(x) - int(len(x) * validation_split)
+            validation_data, x, y = (x[cut:], y[cut:]), x[:cut], y[:cut]
+            sample_weight = None if sample_weight is None else sample_weight[:cut]
+        if validation_data is not None:
+            validation_data = (self.check_input(validation_data[0]), self._check_targets(*validation_data))
+        if class_weight is not None:
+            weights = losses.class_weights(y, class_weight)
+            sample_weight = weights if sample_weight is None else weights * sample_weight
+        return loop.fit(
+            self,
+            x,
+            y,
+            sample_weight=sample_weight,
+            batch_size=batch_size,
+            epochs=epochs,
+            seed=self.seed,
+            shuffle=shuffle,
+            validation=validation_data,
+            callbacks=[*callbacks, *([Display()] if verbose else [])],
+        )
+
+    def _check_targets(self, x: NDArray, y: NDArray) -> NDArray:
+        x, y = np.asarray(x), np.asarray(y)
+        if len(x) != len(y):
+            raise ShapeError(f"There are {len(x)} images but {len(y)} targets; wanted one target for each image.")
+        for name, array in (("x", x), ("y", y)):
+            if array.dtype.kind == "f" and not np.isfinite(array).all():
+                raise PellucidError(
+                    f"{name} contains NaN or infinity; clean the data, nothing can be learned from them."
+                )
+        if (
+            y.dtype.kind in "iu"
+            and (y.ndim == 1 or y.shape[1:] == (1,))
+            and self.loss is not None
+            and self.loss.logits_op
+        ):
+            classes = max(self.output_shape(self.input_shape or ())[-1], 2)
+            if y.min() < 0 or y.max() >= classes:
+                raise PellucidError(
+                    f"The labels run from {y.min()} to {y.max()}, but the model's outputs stand for the classes "
+                    f"0 … {classes - 1}. Count the classes from 0, or give the last layer more units."
+                )
+        return y
+
+    # Asking ----------------------------------------------------------------------------------------------------------
+
+    def _scores(self, outputs: NDArray, y: NDArray, network: Chain) -> dict[str, float]:
+        threshold = 0.5 if network.final_activation == "sigmoid" else 0.0  # a logit of 0 is a probability of 1/2
+        return {name: float(score(outputs, y, threshold).mean()) for name, score in self.metrics.items()}
+
+    def evaluate(
+        self, x: NDArray, y: NDArray, batch_size: int = 256, sample_weight: NDArray | None = None
+    ) -> dict[str, float]:
+        """The mean loss and metrics over (x, y) at inference."""
+        loss, op, network = self._learner()
+        y = self._check_targets(x, y)
+        totals: dict[str, float] = {}
+        for part, batch in self._batches(x, batch_size):
+            outputs = network(batch)
+            value, _ = loss.forward(op, outputs, y[part], None if sample_weight is None else sample_weight[part])
+            for name, mean in ({"loss": float(value)} | self._scores(outputs, y[part], network)).items():
+                totals[name] = totals.get(name, 0.0) + mean * len(batch)
+        return {name: total / len(y) for name, total in totals.items()}
+
+    def predict(self, x: NDArray, batch_size: int = 256) -> NDArray:
+        """The outputs, probabilities where the model ends in softmax or sigmoid: (N, H, W, C) -> (N, K).
+
+        ``x`` is worked through in batches and stays as it is (uint8, or on disk as a memory map) until its batch.
+        """
+        return np.concatenate([self(batch) for _, batch in self._batches(x, batch_size)])
+
+    def summary(self) -> None:
+        """Print layers, shapes, parameters, multiply-adds, memory and receptive fields."""
+        from rich.console import Console
+
+        if self.input_shape is None:
+            raise PellucidError("The model has no shapes yet: compile it with its input_shape first.")
+        Console().print(summarize(self, self.input_shape, name=self.name or "model"))
+
+    def gradient_check(
+        self,
+        x: NDArray | None = None,
+        y: NDArray | None = None,
+        *,
+        samples: int = 20,
+        directions: int = 3,
+        seed: int = 0,
+        method: str = "complex",
+    ) -> list[CheckedGradient]:
+        """Compare the gradient of every parameter with numerical derivatives, in float64 on the NumPy reference.
+
+        Without ``x`` and ``y`` (as the layers see them) two random images are used. Returns a row per parameter; see
+        ``pellucid.differentiation.gradient_errors`` for the two methods and what the error is relative to.
+        """
+        rng = np.random.default_rng(seed)
+        if x is None or y is None:
+            shape = self.input_shape or ()
+            x = rng.standard_normal((2, *shape))
+            y = rng.integers(max(self.output_shape(shape)[-1], 2), size=2)
+        twin = self.twin(np.float64)
+        probe = self.twin(np.complex128 if method == "complex" else np.float64)
+        loss, op, network = probe._learner()
+        random = Randomness.for_batch(self.seed, 0, np.arange(len(x)))
+
+        def loss_of(params: dict[str, NDArray]) -> Any:
+            for path, array in probe.params.items():
+                array[...] = params[path]
+            outputs, _ = Chain.forward(network, probe.to_input(x), training=True, rng=random)
+            return loss.forward(op, outputs, y)[0]
+
+        with backend.using("numpy"):
+            _, gradients = twin.gradients(x, y)
+            return gradient_errors(
+                loss_of, gradients, twin.params, samples=samples, directions=directions, seed=seed, method=method
+            )
+
+    def twin(self, dtype: Any) -> Sequential:
+        """A copy of layers, weights and loss in another precision; it takes inputs as the layers see them, not raw pixels."""
+        twin = Sequential([layer.clone() for layer in self.layers], name=self.name)
+        twin.build(self.input_shape or (), seed=self.seed)
+        twin.astype(dtype).load_weights(self.params | self.state)
+        twin.optimizer, twin.loss, twin.metrics = self.optimizer, self.loss, self.metrics
+        return twin
+
+    # Files -----------------------------------------------------------------------------------------------------------
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write architecture, weights, preprocessing, class names and training summary to one safetensors file, atomically."""
+        if not self.built:
+            raise PellucidError("The model has no weights to save: compile it with its input_shape first.")
+        about = {
+            "architecture": self.config(),
+            "input_shape": list(self.input_shape or ()),
+            "data_format": self.data_format,
+            "seed": self.seed,
+            "preprocessing": None if self.preprocessing is None else self.preprocessing.to_dict(),
+            "class_names": list(self.class_names),
+            "training": self.training_summary,
+            "loss": None if self.loss is None else self.loss.config(),
+            "metrics": list(self.metrics),
+        }
+        modelfile.write(path, self.params | self.state, about)
+
+
+def load(path: str | os.PathLike[str]) -> Sequential:
+    """Read a model written by ``save``. It can predict and evaluate; to go on training, compile it again.
+
+    Raises
+    ------
+    FileFormatError
+        if the file is not a pellucid model, is damaged, of a newer version, or its arrays do not fit its architecture.
+    """
+    about, arrays = modelfile.read(path)
+    with modelfile.explained(path):
+        model = Layer.from_config(about["architecture"])
+        if not isinstance(model, Sequential):
+            raise PellucidError("its architecture is not a Sequential")
+        shape = tuple(int(n) for n in about["input_shape"])
+        modelfile.check_shapes({key: weight.shape for key, weight in model.declared(shape).items()}, arrays)
+        model.build(shape, seed=int(about.get("seed", 0)))
+        model.load_weights(arrays)
+        model.data_format = str(about.get("data_format", "channels_last"))
+        model.preprocessing = Preprocessing.from_dict(about["preprocessing"]) if about.get("preprocessing") else None
+        model.class_names = tuple(str(name) for name in about.get("class_names", ()))
+        model.training_summary = dict(about.get("training") or {})
+        if about.get("loss"):
+            model.loss = losses.get(about["loss"])
+        model.metrics = scores.get(about.get("metrics", ()))
+    return model
