@@ -16,6 +16,7 @@ class Row(NamedTuple):
     path: str
     depth: int
     layer: str
+    settings: str
     output_shape: Shape
     parameters: int
     multiply_adds: int
@@ -48,13 +49,13 @@ class Summary:
 
         table = Table(title=f"{self.name}, input {_shape(self.input_shape)}", title_justify="left")
         table.add_column("layer", no_wrap=True)
-        table.add_column("kind")
+        table.add_column("settings")
         for heading in ("output", "parameters", "multiply-adds", "sees"):
             table.add_column(heading, justify="right", no_wrap=True)
         for row in self.rows:
             name = "  " * row.depth + row.path.rpartition("/")[2]
             numbers = [f"{n:,}" if n else "·" for n in (row.parameters, row.multiply_adds)]
-            table.add_row(name, row.layer, _shape(row.output_shape), *numbers, row.receptive_field)
+            table.add_row(name, row.settings, _shape(row.output_shape), *numbers, row.receptive_field)
         return Group(table, self.totals())
 
     def __str__(self) -> str:
@@ -105,7 +106,8 @@ def _describe(network: Layer, input_shape: Shape, field: Field, prefix: str, dep
             Row(
                 path=f"{prefix}{name}",
                 depth=depth,
-                layer=type(layer).__name__ if inside else _kind(layer),
+                layer=type(layer).__name__,
+                settings="" if inside else _settings(layer),
                 output_shape=output_shape,
                 parameters=own,
                 multiply_adds=0 if inside else layer.multiply_adds(shape),
@@ -118,8 +120,8 @@ def _describe(network: Layer, input_shape: Shape, field: Field, prefix: str, dep
             field = behind
 
 
-def _kind(layer: Layer) -> str:
-    """The class and what distinguishes it at a glance: no initial values, no small print."""
+def _settings(layer: Layer) -> str:
+    """What distinguishes a layer at a glance: no initial values, no small print."""
     config = {name: value for name, value in layer.config().items() if name not in ("class", "name")}
     defaults = inspect.signature(type(layer)).parameters
     small_print = ("initializer", "momentum", "epsilon", "use_bias")
@@ -128,7 +130,7 @@ def _kind(layer: Layer) -> str:
         for name, value in config.items()
         if value != defaults[name].default and not name.endswith(small_print)
     ]
-    return " ".join([type(layer).__name__, *shown])
+    return " ".join(shown)
 
 
 def _size(field: Field) -> str:

@@ -33,7 +33,8 @@ def needed_layouts(source: Source, test_part: str) -> Sequence[Layout]:
         return source.layouts
     if source.name != "cifar10":
         raise DataError(f"test_part='data_batch_5' belongs to cifar10; {source.name} has the official test part only.")
-    return (tuple((file,) for file in CIFAR10_TRAIN), source.layouts[1])
+    loose, packed = source.layouts
+    return (loose[: len(CIFAR10_TRAIN)], packed)
 
 
 def read(source: Source, found: Found, *, test_part: str) -> Contents:
