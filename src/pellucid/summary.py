@@ -45,12 +45,18 @@ class Summary:
 
     def __rich__(self) -> Any:
         from rich.console import Group
+        from rich.box import SIMPLE_HEAD
         from rich.table import Table
 
-        table = Table(title=f"{self.name}, input {_shape(self.input_shape)}", title_justify="left")
+        table = Table(
+            box=SIMPLE_HEAD,
+            padding=(0, 1, 0, 0),
+            title=f"{self.name}, input {_shape(self.input_shape)}",
+            title_justify="left",
+        )
         table.add_column("layer", no_wrap=True)
         table.add_column("settings")
-        for heading in ("output", "parameters", "multiply-adds", "sees"):
+        for heading in ("output", "parameters", "mult-adds", "sees"):
             table.add_column(heading, justify="right", no_wrap=True)
         for row in self.rows:
             name = "  " * row.depth + row.path.rpartition("/")[2]
