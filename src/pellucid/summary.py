@@ -44,8 +44,8 @@ class Summary:
         )
 
     def __rich__(self) -> Any:
-        from rich.console import Group
         from rich.box import SIMPLE_HEAD
+        from rich.console import Group
         from rich.table import Table
 
         table = Table(
