@@ -250,9 +250,10 @@ def _split(contents: Contents, wanted: float | int | None, *, seed: int, officia
     except DataError:
         if wanted is not None:
             raise
-        contents.notes.append("validation: none, there are too few training images to split some off.")
-        return record
+        part = np.array([], np.int64)
     if len(part) == 0:
+        if size:
+            contents.notes.append("validation: none, there are too few training images to split some off.")
         return record
     contents.validation = contents.train.take(part)
     contents.train = contents.train.take(rest)

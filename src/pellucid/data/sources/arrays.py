@@ -135,12 +135,14 @@ def _common_units(images: dict[str, np.ndarray]) -> list[str]:
         note = f"images: whole numbers from {low:g} to {high:g}, taken as pixels."
         for part, x in images.items():
             images[part] = x.astype(np.uint8)
+    elif max(-low, high) > np.finfo(np.float32).max:
+        raise DataError(
+            f"The images hold numbers from {low:g} to {high:g}, too large for float32. Scale them down first."
+        )
     else:
         note = f"images: numbers from {low:g} to {high:g}, taken as measurements (not in the units of an image file)."
         for part, x in images.items():
             images[part] = x.astype(np.float32)
-            if not np.isfinite(images[part]).all():
-                raise DataError("The images hold numbers too large for float32. Scale them down before saving.")
     return [note]
 
 

@@ -49,12 +49,15 @@ def read_mat(path: Path) -> tuple[np.ndarray, np.ndarray]:
         raise DataError(f"{path} is {what}, not a MATLAB 5 file. Remove it and get it again.")
     try:
         shapes = {name: (shape, kind) for name, shape, kind in whosmat(path)}
-        shape, kind = shapes.get("X", ((), "missing"))
+        missing = {"X", "y"} - set(shapes)
+        if missing:
+            raise DataError(f"{path} lacks the variable {min(missing)}: it is truncated or no SVHN file. Get it again.")
+        shape, kind = shapes["X"]
         if len(shape) != 4 or shape[:3] != (32, 32, 3) or not 0 < shape[3] <= _MAX_IMAGES or kind != "uint8":
             raise DataError(f"{path} is no SVHN file: X is {shape} {kind}, wanted (32, 32, 3, N) uint8.")
-        if shapes.get("y", ((), ""))[0] != (shape[3], 1):
+        if shapes["y"][0] != (shape[3], 1):
             raise DataError(
-                f"{path} is no SVHN file: y is {shapes.get('y')}, wanted ({shape[3]}, 1), a label per image."
+                f"{path} is no SVHN file: y is {shapes['y'][0]}, wanted ({shape[3]}, 1), a label per image."
             )
         variables = loadmat(path, variable_names=["X", "y"])
     except DataError:
