@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 
-def write_atomically(path: str | os.PathLike[str], write: Callable[[Path], None]) -> None:
+def write_atomically(path: str | os.PathLike[str], write: Callable[[Path], object]) -> None:
     """Let ``write(temporary)`` fill a temporary file beside ``path``, flush it to the disk and rename it to ``path``.
 
     A reader never sees half a file, and a crash or a full disk leaves the file that was there before.

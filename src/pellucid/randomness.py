@@ -60,7 +60,7 @@ class Randomness:
 
     def uniform(self, shape: tuple[int, ...]) -> NDArray[np.float64]:
         """``(N, *shape)`` numbers, uniform in [0, 1), with 53 random bits each."""
-        return (self.bits(shape) >> np.uint64(11)) * 2.0**-53
+        return (self.bits(shape) >> np.uint64(11)).astype(np.float64) * 2.0**-53
 
 
 def permutation(seed: int, epoch: int, n: int) -> NDArray[np.int64]:

@@ -132,7 +132,7 @@ def _settings(layer: Layer) -> str:
     defaults = inspect.signature(type(layer)).parameters
     small_print = ("initializer", "momentum", "epsilon", "use_bias")
     shown = [
-        _shape(value) if isinstance(value, list) else str(value)
+        _shape(tuple(value)) if isinstance(value, list) else str(value)
         for name, value in config.items()
         if value != defaults[name].default and not name.endswith(small_print)
     ]

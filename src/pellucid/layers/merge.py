@@ -204,7 +204,8 @@ class Residual(_Container):
                 return dy, {}
             position = [entry.name for entry in cache].index(head)
             return child_backward(self.children()[position][1], dy, cache[position], True, rest)
-        dx, gradients = (None if self.shortcut else dy), {}
+        dx: NDArray | None = None if self.shortcut else dy
+        gradients: Gradients = {}
         for (_, child), entry in zip(self.children(), cache, strict=True):
             dpart, more = child_backward(child, dy, entry, input_gradient, "")
             gradients |= more
@@ -253,7 +254,9 @@ class Concatenate(_Container):
     ) -> tuple[NDArray | None, Gradients]:
         """Each branch gets its own channels of the gradient, and their input gradients add up; ``until`` as in ``Chain``."""
         head, rest = self._child(until) if until else ("", "")
-        dx, gradients, channel = None, {}, 0
+        dx: NDArray | None = None
+        gradients: Gradients = {}
+        channel = 0
         for branch, entry in zip(self.branches, cache, strict=True):
             dpart = dy[..., channel : channel + entry.output.shape[-1]]
             channel += entry.output.shape[-1]

@@ -56,7 +56,7 @@ def max_pool2d_backward(dy: NDArray, cache: MaxPool2DCache) -> NDArray:
 
 
 class AveragePool2DCache(NamedTuple):
-    count: NDArray  # (OH, OW, 1): how many pixels each window averages
+    pixels: NDArray  # (OH, OW, 1): how many pixels each window averages
     geometry: Geometry
 
 
@@ -87,8 +87,8 @@ def average_pool2d(
     height, width = geo.padded if count_padding else geo.input
     ones = np.ones((1, height, width, 1), x.real.dtype)
     inside = ones if count_padding else shape.pad(ones, geo)
-    count = np.sum([inside[where] for _, _, where in geo.taps()], axis=0)[0]
-    return total / count, AveragePool2DCache(count, geo)
+    pixels = np.sum([inside[where] for _, _, where in geo.taps()], axis=0)[0]
+    return total / pixels, AveragePool2DCache(pixels, geo)
 
 
 def average_pool2d_backward(dy: NDArray, cache: AveragePool2DCache) -> NDArray:
@@ -96,8 +96,8 @@ def average_pool2d_backward(dy: NDArray, cache: AveragePool2DCache) -> NDArray:
 
     Shapes: dy (N, OH, OW, C) -> dx (N, H, W, C).
     """
-    count, geo = cache
-    share = dy / count
+    pixels, geo = cache
+    share = dy / pixels
     dx_padded = np.zeros((dy.shape[0], *geo.padded, dy.shape[3]), share.dtype)
     for _, _, where in geo.taps():
         dx_padded[where] += share
