@@ -122,7 +122,7 @@ def binary_cross_entropy(
     label_smoothing: float = 0.0,
     reduction: str = "mean",
 ) -> tuple[NDArray, LossCache]:
-    """l[n] = -mean_k (targets log p + (1 - targets) log(1 - p)), with p kept within [1e-7, 1 - 1e-7].
+    """l[n] = -mean_k (targets log p + (1 - targets) log(1 - p)), with p and 1 - p below 1e-7 counted as 1e-7.
 
     Prefer ``sigmoid_cross_entropy`` where the logits are at hand.
 
