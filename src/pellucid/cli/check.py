@@ -1,0 +1,2 @@
+def check():
+    """Hello check."""

@@ -1,0 +1,2 @@
+def data():
+    """Hello data."""

@@ -1,0 +1,2 @@
+def predict():
+    """Hello predict."""

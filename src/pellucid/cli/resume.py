@@ -1,0 +1,2 @@
+def resume():
+    """Hello resume."""

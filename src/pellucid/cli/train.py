@@ -1,0 +1,62 @@
+"""``pellucid train``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+from cyclopts import Parameter
+
+from .options import with_settings
+
+
+@with_settings()
+def train(
+    data: Annotated[str | None, Parameter(show_default=False)] = None,
+    /,
+    *,
+    out: Annotated[Path | None, Parameter(metavar="FOLDER", show_default=False)] = None,
+    dry_run: Annotated[bool, Parameter(negative=())] = False,
+    **overrides: Any,
+) -> int:
+    """Train a network on images.
+
+    Every setting can be given here or in a TOML file, or both: the command line wins. A run folder keeps the complete
+    config.toml, metrics.jsonl, checkpoints to resume from and the best model as model.safetensors.
+
+    Examples:
+
+    pellucid train digits
+
+    pellucid train cifar10 --data-dir data --model cnn2 --epochs 5
+
+    pellucid train photos/ --data.size 64 64 --model net.toml --early-stopping 5
+
+    pellucid train runs/digits-cnn1_avg-2025-01-31-120000/config.toml --seed 1
+
+    Parameters
+    ----------
+    data
+        A data set by name (see `pellucid data list`), a folder of class folders, an .npz or .csv file; or a .toml file
+        with settings.
+    out
+        The run folder; a new one in runs/ if none is named. A folder that exists is never written over.
+    dry_run
+        Do everything on two batches, write nothing, and say what would happen.
+    """
+    from .. import config, run
+
+    overrides = model_file(overrides)
+    if data is not None and data.lower().endswith(".toml"):
+        settings = config.read(data, overrides)
+    else:
+        settings = config.make(({"data.source": data} if data is not None else {}) | overrides)
+    return run.train(settings, out=out, dry_run=dry_run).exit_status
+
+
+def model_file(overrides: dict[str, Any]) -> dict[str, Any]:
+    """``--model net.toml`` names a file, ``--model cnn2`` a network of the zoo."""
+    name = overrides.get("model.name")
+    if isinstance(name, str) and name.lower().endswith(".toml"):
+        return {key: value for key, value in overrides.items() if key != "model.name"} | {"model.file": name}
+    return overrides

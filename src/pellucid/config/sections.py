@@ -1,0 +1,241 @@
+"""The settings of a run, each written once: name, default, limits, description, example.
+
+Files, command-line options (``--training.epochs 3``), help texts and error messages are derived from these tables.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+from collections.abc import Iterator
+from typing import Annotated, Any, Literal, NamedTuple
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic.fields import FieldInfo
+
+from ..errors import PellucidError
+from .text import write_toml
+
+
+def _count_or_part(value: Any) -> Any:
+    """From the command line everything is text: "1000" means a number of images, "0.1" a part."""
+    if isinstance(value, str):
+        with contextlib.suppress(ValueError):
+            return int(value)
+    return value
+
+
+def _minutes(value: Any) -> Any:
+    """Minutes from a number or from text such as "90s", "10m", "1.5h".
+
+    >>> _minutes("90s"), _minutes("1h"), _minutes("5")
+    (1.5, 60.0, 5.0)
+    """
+    if not isinstance(value, str):
+        return value
+    text = value.strip().lower()
+    unit = {"s": 1 / 60, "m": 1.0, "h": 60.0}.get(text[-1:])
+    try:
+        return float(text if unit is None else text[:-1]) * (unit or 1.0)
+    except ValueError:
+        raise ValueError("wanted minutes, or a time such as 90s, 10m or 1h") from None
+
+
+def _layer_tables(value: Any) -> Any:
+    """Layers as tables; text is read as JSON, so that even they can be given on the command line."""
+    if isinstance(value, str):
+        try:
+            value = json.loads(value)
+        except json.JSONDecodeError as error:
+            raise ValueError(f"wanted a JSON list of layers, but {error}") from None
+    if isinstance(value, list):
+        from ..layers import Layer  # loads NumPy, which the help of the command line does without
+
+        for number, table in enumerate(value, 1):
+            try:
+                Layer.from_config(table)
+            except PellucidError as error:
+                raise ValueError(f"layer {number}: {error}") from None
+    return value
+
+
+Minutes = Annotated[float, BeforeValidator(_minutes), Field(gt=0, allow_inf_nan=False)]
+Positive = Annotated[int, Field(ge=1)]
+Seed = Annotated[int, Field(ge=0, lt=2**63)]
+
+
+class Section(BaseModel):
+    """A table of settings. Unknown names are refused; assignments are checked like files."""
+
+    model_config = ConfigDict(extra="forbid", validate_assignment=True, protected_namespaces=())
+
+
+class DataSection(Section):
+    """Which images, and how they are split."""
+
+    source: str = Field(
+        "", description="a data set by name, a folder of class folders, an .npz or a .csv file", examples=["digits"]
+    )
+    data_dir: str | None = Field(None, description="where official files are looked for first", examples=["data"])
+    verify: bool = Field(True, description="refuse official files whose checksum is not the published one")
+    download: bool = Field(True, description="fetch official files that are found nowhere")
+    validation_split: (
+        Annotated[int | float, BeforeValidator(_count_or_part), Field(ge=0, allow_inf_nan=False)] | None
+    ) = Field(
+        None,
+        description="a part (0.1) or a number (1000) of the training images held out for validation",
+        examples=[0.1],
+    )
+    test_part: str = Field(
+        "official", description="the official test images, or data_batch_5 of cifar10", examples=["official"]
+    )
+    size: tuple[Positive, Positive] | None = Field(
+        None, description="height and width every image is given", examples=[[32, 32]]
+    )
+    channels: Literal[1, 3] | None = Field(None, description="1 for grey, 3 for colour", examples=[3])
+    on_bad_image: Literal["error", "skip"] = Field(
+        "error", description="what an unreadable image file does", examples=["skip"]
+    )
+    classes: list[str] | None = Field(
+        None, description="only these classes, numbered in this order", examples=[["cat", "dog"]]
+    )
+    seed: Seed | None = Field(None, description="draws the validation images; without it, the run's seed", examples=[0])
+
+    @model_validator(mode="before")
+    @classmethod
+    def _channels_from_text(cls, values: Any) -> Any:
+        if isinstance(values, dict) and values.get("channels") in ("1", "3"):
+            return values | {"channels": int(values["channels"])}
+        return values
+
+
+class ModelSection(Section):
+    """Which network."""
+
+    name: str | None = Field(
+        None, description="a network of the zoo, or the name of your own layers", examples=["cnn2"]
+    )
+    file: str | None = Field(
+        None, description="a TOML file with [[layers]] tables, or the config.toml of a run", examples=["net.toml"]
+    )
+    layers: Annotated[list[dict[str, Any]], BeforeValidator(_layer_tables)] | None = Field(
+        None,
+        description="your own layers: a class and its settings each",
+        examples=[[{"class": "Flatten"}, {"class": "Dense", "units": 10, "activation": "softmax"}]],
+        min_length=1,
+    )
+    seed: Seed | None = Field(None, description="draws the first weights; without it, the run's seed", examples=[0])
+
+
+class OptimizerSection(Section):
+    """How gradients change the weights. What is left out has the default of the optimizer."""
+
+    name: str = Field("adam", description="adam or sgd", examples=["sgd"])
+    learning_rate: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = Field(
+        None, description="the size of a step", examples=[0.01]
+    )
+    momentum: Annotated[float, Field(ge=0, lt=1)] | None = Field(
+        None, description="how much of the last step is kept (sgd)", examples=[0.9]
+    )
+    nesterov: bool | None = Field(None, description="look ahead along the last step (sgd)")
+    beta_1: Annotated[float, Field(ge=0, lt=1)] | None = Field(
+        None, description="memory of the mean gradient (adam)", examples=[0.9]
+    )
+    beta_2: Annotated[float, Field(ge=0, lt=1)] | None = Field(
+        None, description="memory of the squared gradient (adam)", examples=[0.999]
+    )
+    epsilon: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = Field(
+        None, description="keeps from dividing by 0 (adam)", examples=[1e-7]
+    )
+    dialect: Literal["keras", "torch"] | None = Field(
+        None, description="where libraries differ, whose formula", examples=["keras"]
+    )
+
+
+class TrainingSection(Section):
+    """How long, in which portions, and towards what."""
+
+    epochs: Positive | None = Field(
+        None, description="passes over the training images; without it 10, and 30 for digits", examples=[20]
+    )
+    batch_size: Positive | None = Field(
+        None, description="images a step; without it 64, and 32 for digits", examples=[64]
+    )
+    loss: str | None = Field(
+        None, description="without it, what suits the last layer", examples=["categorical_crossentropy"]
+    )
+    label_smoothing: Annotated[float, Field(ge=0, lt=1)] = Field(
+        0.0, description="share of each label spread over all classes", examples=[0.1]
+    )
+    shuffle: bool = Field(True, description="a new order of the images in every epoch")
+    early_stopping: Positive | None = Field(
+        None, description="stop after so many epochs without progress", examples=[5]
+    )
+    monitor: Literal["val_accuracy", "val_loss", "train_accuracy", "train_loss"] | None = Field(
+        None,
+        description="what progress is measured by; without it the best there is of val_loss and train_loss",
+        examples=["val_loss"],
+    )
+    max_time: Minutes | None = Field(
+        None, description="stop after so many minutes; also 90s, 10m, 1h", examples=["10m"]
+    )
+    limit_batches: Positive | None = Field(
+        None, description="only so many batches of every epoch, to try things out", examples=[20]
+    )
+    overfit: Positive | None = Field(
+        None, description="train and validate on the first so many images: a test of the network", examples=[100]
+    )
+
+
+class CheckpointSection(Section):
+    """How often a run is saved so that it can be resumed; it always is at the end of an epoch."""
+
+    every_steps: Positive | None = Field(None, description="also every so many steps", examples=[500])
+    every_minutes: Minutes | None = Field(5.0, description="also every so many minutes", examples=[5])
+    keep: Positive = Field(2, description="how many of the latest are kept", examples=[2])
+
+
+class RunConfig(Section):
+    """All settings of a run."""
+
+    seed: Seed = Field(0, description="everything drawn at random follows from it", examples=[0])
+    backend: Literal["native", "numpy"] | None = Field(
+        None, description="compiled kernels, or NumPy alone", examples=["numpy"]
+    )
+    threads: Positive | None = Field(
+        None, description="threads of the compiled kernels; without it, all cores", examples=[2]
+    )
+    data: DataSection = Field(default_factory=DataSection)
+    model: ModelSection = Field(default_factory=ModelSection)
+    optimizer: OptimizerSection = Field(default_factory=OptimizerSection)
+    training: TrainingSection = Field(default_factory=TrainingSection)
+    checkpoint: CheckpointSection = Field(default_factory=CheckpointSection)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain types, without the settings that are not set."""
+        return self.model_dump(mode="json", exclude_none=True)
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write a TOML file that ``read`` makes the same settings of."""
+        write_toml(path, self.to_dict())
+
+
+class Setting(NamedTuple):
+    """One setting: its dotted name and what pydantic knows of it."""
+
+    name: str
+    field: FieldInfo
+
+
+def settings() -> Iterator[Setting]:
+    """Every setting of a run, section by section.
+
+    >>> [setting.name for setting in settings()][:5]
+    ['seed', 'backend', 'threads', 'data.source', 'data.data_dir']
+    """
+    for name, field in RunConfig.model_fields.items():
+        if isinstance(field.annotation, type) and issubclass(field.annotation, Section):
+            yield from (Setting(f"{name}.{inner}", leaf) for inner, leaf in field.annotation.model_fields.items())
+        else:
+            yield Setting(name, field)
