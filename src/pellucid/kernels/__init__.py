@@ -1,0 +1,39 @@
+"""The compiled twins of ``pellucid.ops``: the same functions, float32, for the CPU they run on.
+
+``simd`` writes the one vector micro-kernel, ``gemm`` and ``convolve`` build products and convolutions of it, ``jit``
+compiles and keeps machine code, ``threads`` shares work among cores. ``IMPLEMENTATIONS`` is what ``pellucid.backend``
+puts into its table: (name of the op, forward, backward, accepts), the most specialised first.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from . import activation, conv, dense, norm, pool
+from .threads import get_num_threads, set_num_threads
+
+Implementation = tuple[str, Callable, Callable, Callable[..., bool]]
+
+IMPLEMENTATIONS: list[Implementation] = [
+    ("conv2d", conv.conv2d, conv.conv2d_backward, conv.accepts_conv2d),
+    ("dense", dense.dense, dense.dense_backward, dense.accepts_dense),
+    ("max_pool2d", pool.max_pool2d, pool.max_pool2d_backward, pool.accepts_max_pool2d),
+    ("average_pool2d", pool.average_pool2d, pool.average_pool2d_backward, pool.accepts_average_pool2d),
+    (
+        "global_average_pool2d",
+        pool.global_average_pool2d,
+        pool.global_average_pool2d_backward,
+        pool.accepts_global_pool2d,
+    ),
+    ("global_max_pool2d", pool.global_max_pool2d, pool.global_max_pool2d_backward, pool.accepts_global_pool2d),
+    ("batch_norm", norm.batch_norm, norm.batch_norm_backward, norm.accepts_batch_norm),
+    ("relu", activation.relu, activation.relu_backward, activation.accepts_elementwise),
+    ("leaky_relu", activation.leaky_relu, activation.leaky_relu_backward, activation.accepts_elementwise),
+    ("sigmoid", activation.sigmoid, activation.sigmoid_backward, activation.accepts_elementwise),
+    ("tanh", activation.tanh, activation.tanh_backward, activation.accepts_elementwise),
+    ("elu", activation.elu, activation.elu_backward, activation.accepts_elementwise),
+    ("silu", activation.silu, activation.silu_backward, activation.accepts_elementwise),
+    ("gelu", activation.gelu, activation.gelu_backward, activation.accepts_elementwise),
+]
+
+__all__ = ["IMPLEMENTATIONS", "get_num_threads", "set_num_threads"]

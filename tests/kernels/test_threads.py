@@ -1,0 +1,67 @@
+"""The team of threads: shares work, survives errors, forks and callers from other threads."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import pytest
+
+from pellucid.errors import PellucidError
+from pellucid.kernels import activation, conv, threads
+
+
+@pytest.fixture
+def three_threads():
+    before = threads.get_num_threads()
+    threads.set_num_threads(3)
+    yield
+    threads.set_num_threads(before)
+
+
+def test_several_python_threads_may_compute_at_once(three_threads):
+    rng = np.random.default_rng(0)
+    x, kernel = rng.standard_normal((4, 16, 16, 8), np.float32), rng.standard_normal((3, 3, 8, 24), np.float32)
+    alone = conv.conv2d(x, kernel)[0]
+    with ThreadPoolExecutor(4) as pool:
+        for y in pool.map(lambda _: conv.conv2d(x, kernel)[0], range(40)):
+            assert np.array_equal(y, alone)
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork on this system")
+def test_a_forked_child_can_compute():
+    code = """
+import os
+import numpy as np
+from pellucid.kernels import activation, threads
+threads.set_num_threads(2)
+x = np.ones((8, 64, 64, 8), np.float32)
+activation.relu(x)
+child = os.fork()
+if child == 0:
+    os._exit(0 if activation.relu(x)[0].sum() == x.size else 1)
+raise SystemExit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+"""
+    subprocess.run([sys.executable, "-W", "ignore", "-c", code], check=True, timeout=120)
+
+
+def test_an_error_in_a_helper_reaches_the_caller(three_threads):
+    class Failing:
+        def ready(self):
+            def run(team, chunks):
+                raise ZeroDivisionError("in a chunk")
+
+            return run
+
+    with pytest.raises(ZeroDivisionError):
+        threads.parallel_for(Failing(), 8)
+    assert activation.relu(np.ones((1 << 17,), np.float32))[0].sum() == 1 << 17
+
+
+@pytest.mark.parametrize("count", [0, -1, 1.5])
+def test_a_senseless_number_of_threads_is_refused(count):
+    with pytest.raises(PellucidError, match="whole number"):
+        threads.set_num_threads(count)
