@@ -135,7 +135,7 @@ def _common_units(images: dict[str, np.ndarray]) -> list[str]:
         note = f"images: whole numbers from {low:g} to {high:g}, taken as pixels."
         for part, x in images.items():
             images[part] = x.astype(np.uint8)
-    elif max(-low, high) > np.finfo(np.float32).max:
+    elif max(-low, high) > float(np.finfo(np.float32).max):
         raise DataError(
             f"The images hold numbers from {low:g} to {high:g}, too large for float32. Scale them down first."
         )
