@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from pellucid.errors import DataError, FileFormatError, PellucidError, ShapeError
+from .errors import DataError, FileFormatError, PellucidError, ShapeError
 
 if TYPE_CHECKING:
     from PIL import Image

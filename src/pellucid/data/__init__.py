@@ -6,12 +6,12 @@
 ((1294, 8, 8, 1), dtype('uint8'), dtype('int64'))
 """
 
-from pellucid.data.batches import batch_indices, number_of_batches
-from pellucid.data.catalogue import SOURCES, Source, SourceFile, names
-from pellucid.data.dataset import Dataset, Part
-from pellucid.data.load import load
-from pellucid.data.report import Description, Report, check, describe, get
-from pellucid.data.split import stratified_split
+from .batches import batch_indices, number_of_batches
+from .catalogue import SOURCES, Source, SourceFile, names
+from .dataset import Dataset, Part
+from .load import load
+from .report import Description, Report, check, describe, get
+from .split import stratified_split
 
 __all__ = [
     "SOURCES",

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from pellucid import randomness
-from pellucid.errors import DataError
+from .. import randomness
+from ..errors import DataError
 
 
 def batch_indices(

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from pellucid.errors import DataError
+from ..errors import DataError
 
 
 @dataclass(frozen=True, eq=False)

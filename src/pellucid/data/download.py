@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from pellucid.data.catalogue import Source, SourceFile
-from pellucid.errors import DataError
+from ..errors import DataError
+from .catalogue import Source, SourceFile
 
 _TRIES = 4  # per mirror, as long as each of them brings something
 _CHUNK = 1 << 18
@@ -68,7 +68,7 @@ def fetch_file(file: SourceFile, folder: Path) -> Path:
                     pooch.retrieve(url, f"{algorithm}:{digest}", fname=file.name, path=folder, downloader=download)
                 return path
             except requests.RequestException as error:
-                problems.append(f"{url}: {' '.join(str(error).split())[:200]}")
+                problems.append(f"{url}: {_reason(error)}")
             except ValueError:
                 problems.append(f"{url}: the file that came has another {algorithm} than {digest}; it was thrown away")
     tried = "".join(f"\n  {problem}" for problem in problems)
@@ -77,6 +77,17 @@ def fetch_file(file: SourceFile, folder: Path) -> Path:
         f"Try again later (a partial download is continued), or get the file by hand from {file.urls[0] if file.urls else '?'} "
         f"and place it in {folder}."
     )
+
+
+def _reason(error: Exception) -> str:
+    import requests
+
+    if isinstance(error, requests.Timeout):
+        return f"no answer within {_TIMEOUT[0]} to {_TIMEOUT[1]} seconds"
+    cause = error.args[0] if error.args else error
+    if isinstance(error, requests.ConnectionError) and not isinstance(cause, str):  # the library's own: long and nested
+        return f"cannot be reached ({type(getattr(cause, 'reason', cause)).__name__})"
+    return " ".join(str(error).split())[:200]
 
 
 class _Download:

@@ -9,12 +9,12 @@ from typing import Any
 
 import numpy as np
 
-from pellucid.data import locate
-from pellucid.data.catalogue import SOURCES, Source
-from pellucid.data.dataset import Contents, Dataset, Part, checksum_of_array, fingerprint, parts_of, transform
-from pellucid.data.split import stratified_split
-from pellucid.errors import DataError, nearest
-from pellucid.preprocessing import convert_images
+from ..errors import DataError, nearest
+from ..preprocessing import convert_images
+from . import locate
+from .catalogue import SOURCES, Source
+from .dataset import Contents, Dataset, Part, checksum_of_array, fingerprint, parts_of, transform
+from .split import stratified_split
 
 OFFICIAL_VALIDATION = 10_000
 OWN_VALIDATION = 0.1
@@ -108,7 +108,7 @@ def read_official(
     source: Source, *, data_dir: str | os.PathLike[str] | None, verify: bool, download: bool, test_part: str
 ) -> Contents:
     """Find (or fetch), verify and read an official data set."""
-    from pellucid.data.sources import cifar, digits, idx, svhn
+    from .sources import cifar, digits, idx, svhn
 
     is_cifar = source.name.startswith("cifar")
     if test_part != "official" and not is_cifar:
@@ -119,7 +119,7 @@ def read_official(
     folders = locate.search_folders(data_dir)
     found = locate.find(source, layouts, folders)
     if found is None and download:
-        from pellucid.data.download import fetch
+        from .download import fetch
 
         fetch(source, folders[0])
         found = locate.find(source, layouts, folders)
@@ -142,7 +142,7 @@ def read_official(
 
 def read_own(path: Path, *, size: tuple[int, int] | None, channels: int | None, on_bad_image: str) -> Contents:
     """Read a folder of class folders, an ``.npz`` or a ``.csv`` file."""
-    from pellucid.data.sources import arrays, folder, tables
+    from .sources import arrays, folder, tables
 
     if path.is_dir():
         hint = _official_folder(path)
@@ -157,6 +157,11 @@ def read_own(path: Path, *, size: tuple[int, int] | None, channels: int | None, 
     elif path.suffix.lower() == ".csv":
         contents = tables.read_csv(path, size=size, channels=channels, on_bad_image=on_bad_image)
     else:
+        hint = _official_folder(path.parent)
+        if hint is not None:
+            raise DataError(
+                f"{path} belongs to {hint}. Load it by its name: {hint} with data_dir={str(path.parent)!r}."
+            )
         raise DataError(
             f"{path} is not a kind of data that can be read. Wanted: a folder of class folders, an .npz file with x and "
             f"y, a .csv file with path and label, or a name: {', '.join(SOURCES)}."

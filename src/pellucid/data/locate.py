@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pellucid.data.catalogue import SOURCES, Source, SourceFile
-from pellucid.errors import DataError
+from ..errors import DataError
+from .catalogue import SOURCES, Source, SourceFile
 
 Layout = Sequence[tuple[SourceFile, ...]]
 
@@ -99,14 +99,14 @@ def verify(
         wanted = (
             f"{algorithm} {expected[1]}" if expected else "a file with a published checksum (the packed .gz has one)"
         )
-        remark = _remark(look_inside, path)
+        remark = _remark(look_inside, path, file)
         complaints.append(f"  {path}\n    has {algorithm} {digest}{remark}\n    wanted {wanted}")
     if required and complaints:
         raise DataError(
             f"These files are not the official {source.name} files:\n"
             + "\n".join(complaints)
             + f"\nIf you trust them, accept them as they are with --no-verify (verify=False); "
-            f"otherwise replace them from {source.homepage}."
+            f"otherwise remove them and run 'pellucid data get {source.name}', or get them from {source.homepage}."
         )
     return records, strange
 
@@ -148,8 +148,20 @@ def _owner_of(algorithm: str, digest: str, source: Source) -> Source | None:
     return None
 
 
-def _remark(look_inside: Callable[[Path], str] | None, path: Path) -> str:
+def looks_like_html(path: Path) -> bool:
+    """Whether a file begins like a web page: the usual result of a download that went wrong."""
+    with open(path, "rb") as file:
+        return file.read(64).lstrip()[:1] == b"<"
+
+
+def _remark(look_inside: Callable[[Path], str] | None, path: Path, file: SourceFile) -> str:
+    """What can be said about a file that is not the official one."""
+    if looks_like_html(path):
+        return " (it is a web page)"
+    size = path.stat().st_size
+    if file.size is not None and size != file.size:
+        return f" ({size:,} of {file.size:,} bytes)"
     try:
         return f" ({look_inside(path)})" if look_inside else ""
     except DataError:
-        return ""
+        return " (it cannot be read)"

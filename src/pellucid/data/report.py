@@ -11,12 +11,12 @@ from typing import Any
 
 import numpy as np
 
-from pellucid.data import locate
-from pellucid.data.catalogue import SOURCES
-from pellucid.data.dataset import Part, parts_of
-from pellucid.data.load import load, read_official
-from pellucid.errors import DataError, nearest
-from pellucid.preprocessing import Preprocessing
+from ..errors import DataError, nearest
+from ..preprocessing import Preprocessing
+from . import locate
+from .catalogue import SOURCES
+from .dataset import Part, parts_of
+from .load import load, read_official
 
 
 @dataclass(frozen=True)

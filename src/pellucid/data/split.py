@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from pellucid.errors import DataError
-from pellucid.randomness import GOLDEN, mix
+from ..errors import DataError
+from ..randomness import GOLDEN, mix
 
 
 def stratified_split(labels: np.ndarray, size: float | int, *, seed: int) -> tuple[np.ndarray, np.ndarray]:

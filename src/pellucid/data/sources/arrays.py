@@ -9,8 +9,9 @@ from pathlib import Path
 
 import numpy as np
 
-from pellucid.data.dataset import Contents, Part, check_memory
-from pellucid.errors import DataError
+from ...errors import DataError
+from ..dataset import Contents, Part, check_memory
+from ..locate import looks_like_html
 
 _KEYS = {"train": ("x", "y"), "validation": ("x_val", "y_val"), "test": ("x_test", "y_test")}
 _MAX_CLASSES = 100_000
@@ -71,8 +72,7 @@ def _arrays(path: Path) -> dict[str, np.ndarray]:
     except DataError:
         raise
     except (zipfile.BadZipFile, zlib.error, OSError, EOFError, ValueError, NotImplementedError, RuntimeError) as error:
-        with open(path, "rb") as file:
-            what = "a web page" if file.read(64).lstrip()[:1] == b"<" else "damaged, truncated or no .npz file"
+        what = "a web page" if looks_like_html(path) else "damaged, truncated or no .npz file"
         raise DataError(f"{path} is {what} ({error}). Save it again with np.savez.") from error
 
 

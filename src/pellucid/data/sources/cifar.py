@@ -14,11 +14,11 @@ from pathlib import Path
 
 import numpy as np
 
-from pellucid.data.catalogue import CIFAR10_TEST, CIFAR10_TRAIN, CIFAR100_TEST, CIFAR100_TRAIN, Source
-from pellucid.data.dataset import Contents, Part
-from pellucid.data.locate import Found, Layout
-from pellucid.data.sources.pickles import read_pickle
-from pellucid.errors import DataError, nearest
+from ...errors import DataError, nearest
+from ..catalogue import CIFAR10_TEST, CIFAR10_TRAIN, CIFAR100_TEST, CIFAR100_TRAIN, Source
+from ..dataset import Contents, Part
+from ..locate import Found, Layout, looks_like_html
+from .pickles import read_pickle
 
 TEST_PARTS = ("official", "data_batch_5")
 _MAX_FILE = 256 << 20  # the largest official file, the training part of CIFAR-100, has 155 MB
@@ -50,11 +50,12 @@ def read(source: Source, found: Found, *, test_part: str) -> Contents:
         members = read_members(found.files[0][1], [f"{folder}/{name}" for name in wanted])
         blobs = {name: members[f"{folder}/{name}"] for name in wanted}
     else:
-        blobs = {name: _read_file(found.folder / name) for name in wanted}
+        blobs = {}
     notes: list[str] = []
     parts: dict[str, tuple[np.ndarray, np.ndarray]] = {}
     for name in wanted:
-        x, y, label = read_batch(blobs.pop(name), name, len(source.class_names))
+        blob = blobs.pop(name) if blobs else _read_file(found.folder / name)
+        x, y, label = read_batch(blob, name, len(source.class_names))
         parts[name] = (x, y)
         expected = 50_000 if name == CIFAR100_TRAIN.name else 10_000
         if len(y) != expected:
@@ -92,8 +93,6 @@ def read_batch(data: bytes, name: str, num_classes: int) -> tuple[np.ndarray, np
 
 def count_images(path: Path) -> str:
     """A remark for the error about a file that differs: how many images it holds."""
-    if path.name.endswith(".tar.gz"):
-        return f"{path.stat().st_size:,} bytes"
     _, y, label = read_batch(_read_file(path), path.name, 100)
     return f"{len(y):,} images, labelled {label!r}"
 
@@ -122,8 +121,9 @@ def read_members(archive: Path, wanted: Sequence[str]) -> dict[str, bytes]:
     except (tarfile.TarError, OSError, EOFError, ValueError) as error:
         if isinstance(error, DataError):
             raise
+        hint = " (it looks like a web page)" if looks_like_html(archive) else ""
         raise DataError(
-            f"{archive} is damaged, truncated or no tar.gz archive{_html_hint(archive)} ({error}). Remove it and get it again."
+            f"{archive} is damaged, truncated or no tar.gz archive{hint} ({error}). Remove it and get it again."
         ) from error
     missing = [name for name in wanted if name not in contents]
     if missing:
@@ -152,8 +152,3 @@ def _read_file(path: Path) -> bytes:
     if path.stat().st_size > _MAX_FILE:
         raise DataError(f"{path} is refused: {path.stat().st_size:,} bytes, more than any official file has.")
     return path.read_bytes()
-
-
-def _html_hint(path: Path) -> str:
-    with open(path, "rb") as file:
-        return " (it looks like a web page)" if file.read(64).lstrip()[:1] == b"<" else ""

@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from pellucid.data.catalogue import Source
-from pellucid.data.dataset import Contents, Part
-from pellucid.data.split import stratified_split
+from ..catalogue import Source
+from ..dataset import Contents, Part
+from ..split import stratified_split
 
 TEST_FRACTION = 0.2
 TEST_SEED = 1797  # the test part is the same whatever the seed of a run

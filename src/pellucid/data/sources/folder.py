@@ -12,9 +12,9 @@ from pathlib import Path
 
 import numpy as np
 
-from pellucid.data.dataset import Contents, Part, check_memory
-from pellucid.errors import DataError, PellucidError
-from pellucid.preprocessing import IMAGE_SUFFIXES, image_info, read_image
+from ...errors import DataError, PellucidError
+from ...preprocessing import IMAGE_SUFFIXES, image_info, read_image
+from ..dataset import Contents, Part, check_memory
 
 PART_NAMES = {
     "train": "train", "training": "train",

@@ -15,10 +15,10 @@ from typing import BinaryIO, cast
 
 import numpy as np
 
-from pellucid.data.catalogue import Source
-from pellucid.data.dataset import Contents, Part
-from pellucid.data.locate import Found
-from pellucid.errors import DataError
+from ...errors import DataError
+from ..catalogue import Source
+from ..dataset import Contents, Part
+from ..locate import Found, looks_like_html
 
 _MAX_VALUES = 1 << 30
 _MOST_DEFLATE_CAN_DO = 1032  # bytes out of one packed byte, at most (zlib technical details)
@@ -70,11 +70,9 @@ def read_idx(path: Path, *, axes: int) -> np.ndarray:
                 cast(BinaryIO, file), path, axes, path.stat().st_size * (_MOST_DEFLATE_CAN_DO if packed else 1)
             )
     except (gzip.BadGzipFile, zlib.error, EOFError) as error:
-        with open(path, "rb") as file:
-            start = file.read(64).lstrip()
-        what = (
-            "a web page, not data: the download went wrong" if start[:1] == b"<" else f"damaged or truncated ({error})"
-        )
+        what = "a web page, not data: the download went wrong"
+        if not looks_like_html(path):
+            what = f"damaged or truncated ({error})"
         raise DataError(f"{path} is {what}. Remove it and get it again.") from error
 
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from pellucid.errors import DataError
+from ...errors import DataError
 
 
 def read_pickle(data: bytes, name: str) -> dict[str, Any]:

@@ -10,10 +10,10 @@ from pathlib import Path
 
 import numpy as np
 
-from pellucid.data.catalogue import Source
-from pellucid.data.dataset import Contents, Part
-from pellucid.data.locate import Found
-from pellucid.errors import DataError
+from ...errors import DataError
+from ..catalogue import Source
+from ..dataset import Contents, Part
+from ..locate import Found
 
 _MAX_IMAGES = 1_000_000
 

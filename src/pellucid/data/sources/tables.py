@@ -5,9 +5,9 @@ from __future__ import annotations
 import csv
 from pathlib import Path
 
-from pellucid.data.dataset import Contents
-from pellucid.data.sources.folder import PART_NAMES, Picture, read_pictures
-from pellucid.errors import DataError
+from ...errors import DataError
+from ..dataset import Contents
+from .folder import PART_NAMES, Picture, read_pictures
 
 _SHOWN = 20
 
