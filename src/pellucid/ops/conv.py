@@ -10,6 +10,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from ..errors import ShapeError
 from . import shape
 from .shape import Geometry, Padding, Pair
 
@@ -55,6 +56,8 @@ def conv2d(
     geo = shape.conv_geometry(x.shape, kernel.shape, strides=strides, padding=padding, dilation=dilation, groups=groups)
     x_padded = shape.pad(x, geo)
     co = kernel.shape[3]
+    if bias is not None and bias.shape != (co,):
+        raise ShapeError(f"conv2d got a bias of shape {bias.shape}; wanted ({co},), one number for each filter.")
     y = np.zeros((groups, x.shape[0] * geo.output[0] * geo.output[1], co // groups), np.result_type(x, kernel))
     for i, j, where in geo.taps():
         y += _split(x_padded[where], groups) @ _split_kernel(kernel[i, j], groups)  # (G, M, CI/G) @ (G, CI/G, CO/G)

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from numpy.typing import NDArray
 
-from ..errors import ShapeError
+from ..errors import PellucidError, ShapeError
 
 
 class DenseCache(NamedTuple):
@@ -29,6 +29,8 @@ def dense(x: NDArray, kernel: NDArray, bias: NDArray | None = None) -> tuple[NDA
         raise ShapeError(
             f"dense got x of shape {x.shape} and a kernel of shape {kernel.shape}; wanted (N, CI) and (CI, CO)."
         )
+    if bias is not None and bias.shape != kernel.shape[1:]:
+        raise ShapeError(f"dense got a bias of shape {bias.shape}; wanted {kernel.shape[1:]}, one number for each unit.")
     y = x @ kernel
     if bias is not None:
         y += bias
@@ -67,6 +69,8 @@ def flatten(x: NDArray, *, data_format: str = "channels_last") -> tuple[NDArray,
     >>> flatten(x)[0], flatten(x, data_format="channels_first")[0]
     (array([[0., 1., 2., 3.]]), array([[0., 2., 1., 3.]]))
     """
+    if data_format not in ("channels_last", "channels_first"):
+        raise PellucidError(f"data_format was {data_format!r}; wanted 'channels_last' or 'channels_first'.")
     channels_first = data_format == "channels_first" and x.ndim == 4
     y = x.transpose(0, 3, 1, 2) if channels_first else x
     return y.reshape(len(x), -1), FlattenCache(x.shape, channels_first)

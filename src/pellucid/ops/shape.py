@@ -57,7 +57,7 @@ def pair(value: Pair, name: str, *, minimum: int = 1) -> tuple[int, int]:
     >>> pair(3, "strides"), pair((2, 1), "strides")
     ((3, 3), (2, 1))
     """
-    values = (value, value) if isinstance(value, int | np.integer) else tuple(value)
+    values = tuple(value) if isinstance(value, tuple | list) else (value, value)
     if len(values) != 2 or not all(isinstance(v, int | np.integer) and v >= minimum for v in values):
         raise ShapeError(f"{name} was {value!r}; wanted one or two whole numbers of at least {minimum}.")
     return int(values[0]), int(values[1])
@@ -88,12 +88,11 @@ def resolve_padding(
                 for n, k, s, d in zip(size, window, strides, dilation, strict=True)
                 for total in [max(0, (-(-n // s) - 1) * s + (k - 1) * d + 1 - n)]
             )  # type: ignore[return-value]
-    elif isinstance(padding, int | np.integer):
-        if padding >= 0:
-            return (int(padding), int(padding)), (int(padding), int(padding))
     else:
-        sides = tuple((p, p) if isinstance(p, int | np.integer) else tuple(p) for p in padding)
-        if len(sides) == 2 and all(len(side) == 2 and min(side) >= 0 for side in sides):
+        pairs = padding if isinstance(padding, tuple | list) else (padding, padding)
+        sides = [tuple(p) if isinstance(p, tuple | list) else (p, p) for p in pairs]
+        whole = all(isinstance(p, int | np.integer) and p >= 0 for side in sides for p in side)
+        if whole and [len(side) for side in sides] == [2, 2]:
             return tuple((int(a), int(b)) for a, b in sides)  # type: ignore[return-value]
     raise ShapeError(
         f"padding was {padding!r}; wanted 'valid', 'same', a whole number, (vertical, horizontal) "
@@ -157,7 +156,7 @@ def pool_geometry(
     """The geometry of pooling over ``x`` (N, H, W, C); every window must meet at least one pixel of the image."""
     if len(x_shape) != 4:
         raise ShapeError(f"Pooling got x of shape {x_shape}; wanted (N, H, W, C).")
-    geo = geometry(x_shape[1:3], pool_size, strides=strides or pool_size, padding=padding)  # type: ignore[arg-type]
+    geo = geometry(x_shape[1:3], pool_size, strides=pool_size if strides is None else strides, padding=padding)  # type: ignore[arg-type]
     if any(max(sides) >= k for sides, k in zip(geo.padding, geo.window, strict=True)):
         raise ShapeError(
             f"Pooling with a window of {geo.window[0]}x{geo.window[1]} got padding {padding!r}: a window could lie in the "
