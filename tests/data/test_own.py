@@ -123,7 +123,7 @@ def test_folders_that_cannot_be_used_say_why(tmp_path, entries, words):
 
 
 def test_pictures_larger_than_the_memory_are_refused_before_decoding(pets):
-    from pellucid.data.sources.folder import Picture, read_pictures
+    from pellucid.data.sources.pictures import Picture, read_pictures
 
     two = [Picture(pets / name / "1.png", "train", name) for name in ("cat", "dog")]
     with pytest.raises(DataError, match=r"too much for the .*--data\.size"):

@@ -7,7 +7,8 @@ from pathlib import Path
 
 from ...errors import DataError
 from ..dataset import Contents
-from .folder import PART_NAMES, Picture, read_pictures
+from .folder import PART_NAMES
+from .pictures import Picture, read_pictures
 
 _SHOWN = 20
 
@@ -22,7 +23,7 @@ def read_csv(file: Path, *, size: tuple[int, int] | None, channels: int | None, 
     ------
     DataError
         missing columns, rows without path or label, unknown split names, files that do not exist (all are named), and
-        what :func:`pellucid.data.sources.folder.read_pictures` refuses.
+        what :func:`pellucid.data.sources.pictures.read_pictures` refuses.
     """
     rows = _rows(file)
     pictures = [_picture(row, line, file) for line, row in rows]
