@@ -7,7 +7,7 @@ from typing import Any
 from numpy.typing import NDArray
 
 from .. import backend
-from ..errors import PellucidError
+from ..errors import PellucidError, ShapeError
 from ..ops import shape
 from ..ops.shape import Padding, Pair
 from ..randomness import Randomness
@@ -59,7 +59,7 @@ class Conv2D(Layer):
         h, w, ci = wants_image(self, input_shape)
         kh, kw = shape.pair(self.kernel_size, "kernel_size")
         if ci % self.groups:
-            raise PellucidError(f"Conv2D got {ci} input channels and groups={self.groups}; groups must divide them.")
+            raise ShapeError(f"Conv2D got {ci} input channels and groups={self.groups}; groups must divide them.")
         return shape.conv_geometry((1, h, w, ci), (kh, kw, ci // self.groups, self.filters), **self._settings())
 
     def weights(self, input_shape: Shape) -> dict[str, Weight]:
@@ -121,6 +121,8 @@ class DepthwiseConv2D(Layer):
         name: str | None = None,
     ) -> None:
         super().__init__(name=name)
+        if depth_multiplier < 1:
+            raise PellucidError(f"DepthwiseConv2D got depth_multiplier={depth_multiplier}; wanted at least 1.")
         self.kernel_size, self.strides, self.padding, self.depth_multiplier = (
             kernel_size,
             strides,

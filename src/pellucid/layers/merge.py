@@ -39,6 +39,8 @@ class _Container(Layer):
 
 def child_backward(layer: Layer, dy: NDArray, entry: Entry, input_gradient: bool, until: str) -> tuple[Any, Gradients]:
     """``layer.backward``, its gradients under its name; ``until`` goes down into containers."""
+    if until and not layer.children():
+        raise PellucidError(f"{layer.name!r} has no layers inside, so there is no {layer.name}/{until}.")
     options: dict[str, Any] = {"until": until} if until else {}
     dx, gradients = layer.backward(dy, entry.cache, input_gradient=input_gradient, **options)
     return dx, {f"{entry.name}/{key}": value for key, value in gradients.items()}
