@@ -1,0 +1,47 @@
+"""Training: the loop, its callbacks, checkpoints, the run folder, the display.
+
+``fit`` asks of its model only what ``Trainable`` names, so this package does not know ``pellucid.Sequential``.
+"""
+
+from .callbacks import BestModel, Callback, EarlyStopping, MetricsFile, TimeLimit
+from .checkpoint import (
+    Checkpoint,
+    checkpoint_path,
+    checkpoints,
+    data_fingerprint,
+    latest,
+    load_checkpoint,
+    save_checkpoint,
+)
+from .checkpointer import Checkpointer
+from .folder import RunFolder
+from .loop import NonFiniteLossError, Training, fit
+from .progress import History, Progress
+from .restore import restore
+from .signals import StopOnSignal
+from .trainable import Trainable
+
+__all__ = [
+    "BestModel",
+    "Callback",
+    "Checkpoint",
+    "Checkpointer",
+    "EarlyStopping",
+    "History",
+    "MetricsFile",
+    "NonFiniteLossError",
+    "Progress",
+    "RunFolder",
+    "StopOnSignal",
+    "TimeLimit",
+    "Trainable",
+    "Training",
+    "checkpoint_path",
+    "checkpoints",
+    "data_fingerprint",
+    "fit",
+    "latest",
+    "load_checkpoint",
+    "restore",
+    "save_checkpoint",
+]

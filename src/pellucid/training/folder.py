@@ -1,0 +1,132 @@
+"""The folder of a run: what is where, and that only one process at a time trains in it."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+
+from .. import files
+from ..errors import FileFormatError, PellucidError
+from .checkpointer import sweep
+
+
+class RunFolder:
+    """Where a run keeps its things: ``path`` and below it
+
+    ``config`` (``config.toml``: all settings, the run can be repeated from it), ``metrics`` (``metrics.jsonl``), ``checkpoints``
+    (a folder), ``model`` (``model.safetensors``: the best), ``report`` (a folder, made by whoever fills it).
+
+    Use ``create`` or ``open``; train inside ``with folder.locked():``.
+    """
+
+    def __init__(self, path: str | os.PathLike[str]) -> None:
+        self.path = Path(path)
+        self.config = self.path / "config.toml"
+        self.metrics = self.path / "metrics.jsonl"
+        self.checkpoints = self.path / "checkpoints"
+        self.model = self.path / "model.safetensors"
+        self.report = self.path / "report"
+
+    @classmethod
+    def create(cls, path: str | os.PathLike[str], config_toml: str) -> RunFolder:
+        """Make a new run folder with its config. An empty folder is taken, anything else is never touched.
+
+        Raises
+        ------
+        PellucidError
+            if there is something at ``path`` already, or the folder cannot be made there.
+        """
+        folder = cls(path)
+        taken = PellucidError(
+            f"{folder.path} exists already and is not overwritten. "
+            f"Continue that run with `pellucid resume {folder.path}`, or choose another folder with --out."
+        )
+        try:
+            folder.path.mkdir(parents=True, exist_ok=True)
+            if os.listdir(folder.path):
+                raise taken
+            folder.checkpoints.mkdir()  # of two processes that come this far only one gets through
+            files.write_atomically(folder.config, lambda temporary: temporary.write_text(config_toml, encoding="utf-8"))
+        except FileExistsError as error:
+            raise taken from error
+        except OSError as error:
+            raise PellucidError(
+                f"The run folder {folder.path} cannot be made: {error.strerror or error}. Choose another folder with --out."
+            ) from error
+        return folder
+
+    @classmethod
+    def open(cls, path: str | os.PathLike[str]) -> RunFolder:
+        """The folder of an earlier run. Raises ``FileFormatError`` if it is none."""
+        folder = cls(path)
+        if not folder.config.is_file():
+            there = (
+                "has no config.toml"
+                if folder.path.is_dir()
+                else "is no folder"
+                if folder.path.exists()
+                else "does not exist"
+            )
+            raise FileFormatError(f"{folder.path} is not the folder of a run: it {there}.")
+        return folder
+
+    def read_config(self) -> str:
+        """The text of ``config.toml``. Raises ``FileFormatError`` if it cannot be read."""
+        try:
+            return self.config.read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            raise FileFormatError(f"{self.config} cannot be read: {error}.") from error
+
+    @contextlib.contextmanager
+    def locked(self) -> Iterator[None]:
+        """A block in which no other process trains in this folder. The lock of a process that died counts for nothing.
+
+        Raises
+        ------
+        PellucidError
+            if another process holds the lock, or the folder is read-only.
+        """
+        file = self.path / ".lock"
+        try:
+            handle = os.open(file, os.O_RDWR | os.O_CREAT, 0o666)
+        except OSError as error:
+            raise PellucidError(
+                f"{self.path} cannot be written to ({error.strerror or error}): training there is not possible."
+            ) from error
+        try:
+            if not _lock(handle):
+                owner = os.pread(handle, 200, 0).decode(errors="replace") if hasattr(os, "pread") else ""
+                raise PellucidError(
+                    f"Another process{f' ({owner})' if owner else ''} is training in {self.path}. Wait for it, or stop it first."
+                )
+            os.ftruncate(handle, 0)
+            os.write(handle, f"process {os.getpid()} on {socket.gethostname()}".encode())
+            with contextlib.suppress(OSError):
+                for folder in (self.path, self.checkpoints):
+                    sweep(folder)
+            yield
+        finally:
+            os.close(handle)  # gives the lock back, as the end of the process would
+
+
+def _lock(handle: int) -> bool:
+    """Try to lock an open file; returns whether it worked. The operating system gives it back when the process ends."""
+    try:
+        if os.name == "nt":
+            import msvcrt
+
+            os.lseek(handle, 2**30, os.SEEK_SET)  # far behind the text, which others may read
+            msvcrt.locking(handle, msvcrt.LK_NBLCK, 1)  # type: ignore[attr-defined]
+            os.lseek(handle, 0, os.SEEK_SET)
+        else:
+            import fcntl
+
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except (BlockingIOError, PermissionError):
+        return False
+    except OSError:  # a file system without locks, as some mounted clouds are: better no lock than no training
+        return True
+    return True

@@ -1,0 +1,184 @@
+"""The training loop: what training a network means, on one page.
+
+In every epoch each image is seen once, in an order drawn for that epoch, a batch at a time; after every batch the
+weights take one step against the gradient of its mean loss. The model does the mathematics; callbacks watch.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import time
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..errors import DataError, PellucidError
+from ..randomness import permutation
+from .callbacks import Callback, print_safely
+from .progress import History, Progress
+from .trainable import Trainable
+
+
+def fit(
+    model: Trainable,
+    x: NDArray,
+    y: NDArray,
+    *,
+    sample_weight: NDArray | None = None,
+    batch_size: int = 32,
+    epochs: int = 1,
+    seed: int = 0,
+    shuffle: bool = True,
+    validation: tuple[NDArray, NDArray] | None = None,
+    callbacks: Iterable[Callback] = (),
+    progress: Progress | None = None,
+    limit_batches: int | None = None,
+) -> History:
+    """Train ``model`` on images ``x`` (N, H, W, C) and targets ``y`` until it has seen all of them ``epochs`` times.
+
+    ``epochs`` is the total: given the ``progress`` of an interrupted training (see ``restore``), the loop continues
+    with the very next batch, and the numbers are those of a training that was never interrupted. ``validation`` is scored
+    after every epoch. ``limit_batches`` ends every epoch after so many batches. The last batch of an epoch may be smaller.
+
+    Raises
+    ------
+    DataError
+        if images, targets and weights differ in number.
+    NonFiniteLossError
+        if a loss is NaN or infinite: the weights are useless from then on.
+    """
+    n = _check(x, y, sample_weight, batch_size, limit_batches)
+    progress = Progress() if progress is None else progress
+    plan = {"images": n, "batch_size": batch_size, "seed": seed, "shuffle": shuffle, "limit_batches": limit_batches}
+    progress.begin(plan)
+    training = Training(model, progress, epochs, callbacks, validation is not None)
+    clock = Clock()
+
+    with training.watched():
+        while progress.epoch < epochs and not training.stopping:
+            order = permutation(seed, progress.epoch, n) if shuffle else np.arange(n)
+            batches = [order[first : first + batch_size] for first in range(0, n, batch_size)][:limit_batches]
+
+            for indices in batches[progress.batch :]:
+                weights = None if sample_weight is None else sample_weight[indices]
+                scores = model.train_step(
+                    x[indices], y[indices], sample_weight=weights, epoch=progress.epoch, indices=indices
+                )
+                if not math.isfinite(scores["loss"]):
+                    raise NonFiniteLossError(scores["loss"], training, x, indices)
+                progress.add(scores, len(indices), clock.lap())
+                training.tell("on_batch_end", scores)
+                if training.stopping:
+                    break
+
+            if training.stopping:  # in the middle of the epoch: what is left of it belongs to the resumed run
+                break
+            scores = model.evaluate(*validation) if validation is not None else {}
+            progress.seconds += clock.lap()
+            row = progress.finish_epoch(scores)
+            training.tell("on_epoch_end", row)
+
+    return History(progress.history, progress.stop_reason)
+
+
+class Training:
+    """A training while it runs: what callbacks see of it, and how they stop it.
+
+    ``model``, ``progress``, ``epochs`` (their total), ``batches`` (per epoch), ``callbacks``, ``validated`` (whether there
+    is a validation part), ``error`` (the exception that ended it, None if none did).
+    """
+
+    def __init__(
+        self, model: Trainable, progress: Progress, epochs: int, callbacks: Iterable[Callback], validated: bool
+    ) -> None:
+        self.model, self.progress, self.epochs, self.validated = model, progress, epochs, validated
+        # Those that decide come before those that write down what was decided (a checkpoint holds the others' memory).
+        self.callbacks: list[Callback] = sorted(callbacks, key=lambda callback: callback.order)
+        self.error: BaseException | None = None
+        self.saved_step: int | None = None
+        plan = progress.plan
+        batches = -(-plan["images"] // plan["batch_size"])
+        self.batches: int = batches if plan["limit_batches"] is None else min(batches, plan["limit_batches"])
+
+    @property
+    def stopping(self) -> bool:
+        """Whether somebody asked to stop."""
+        return self.progress.stop_reason is not None
+
+    def stop(self, reason: str, *, finished: bool = False) -> None:
+        """Ask the loop to stop after the current step; ``finished``: a resumed run shall not go on either."""
+        if not self.stopping:
+            self.progress.stop_reason, self.progress.finished = reason, finished
+
+    def say(self, text: str) -> None:
+        """Tell the person in front of the screen: through the display if there is one, else on the error stream."""
+        shown = [callback.on_message(text) for callback in self.callbacks]
+        if not any(shown):
+            print_safely(text)
+
+    def tell(self, event: str, *values: Any) -> None:
+        """Call a method of all callbacks."""
+        for callback in self.callbacks:
+            getattr(callback, event)(self, *values)
+
+    @contextlib.contextmanager
+    def watched(self) -> Iterator[None]:
+        """A block between the ``on_train_begin`` and ``on_train_end`` of all callbacks, the latter in reverse order.
+
+        Whoever has begun is ended, whatever happens, so signals and screens are given back.
+        """
+        with contextlib.ExitStack() as stack:
+            try:
+                for callback in self.callbacks:
+                    callback.on_train_begin(self)
+                    stack.callback(callback.on_train_end, self)
+                yield
+            except BaseException as error:
+                self.error = error
+                raise
+
+
+class Clock:
+    """A stopwatch on the monotonic clock: setting the computer's time does not move it, nor (on most systems) does sleep."""
+
+    def __init__(self) -> None:
+        self._last = time.monotonic()
+
+    def lap(self) -> float:
+        """Seconds since the last lap."""
+        last, self._last = self._last, time.monotonic()
+        return self._last - last
+
+
+class NonFiniteLossError(PellucidError):
+    """The loss became NaN or infinite. ``epoch`` (from 1), ``step`` (from 1) and ``indices`` say in which batch."""
+
+    def __init__(self, loss: float, training: Training, x: NDArray, indices: NDArray) -> None:
+        progress, rate = training.progress, training.model.optimizer.learning_rate
+        self.loss, self.epoch, self.step, self.indices = loss, progress.epoch + 1, progress.step + 1, indices
+        bad = indices[~np.isfinite(x[indices]).reshape(len(indices), -1).all(axis=1)]
+        if len(bad):
+            advice = f"The data contain NaN or infinity: images {', '.join(map(str, bad[:5]))}. Clean them first"
+        elif isinstance(rate, int | float):
+            advice = f"The learning rate {rate:g} is probably too large: try {rate / 10:g}, or scale the images to 0…1"
+        else:
+            advice = "The learning rate is probably too large: try a tenth of it, or scale the images to 0…1"
+        where = f"epoch {self.epoch}, batch {progress.batch + 1} of {training.batches} (step {self.step})"
+        super().__init__(f"The loss became {loss} in {where}. {advice}.")
+
+
+def _check(x: NDArray, y: NDArray, sample_weight: NDArray | None, batch_size: int, limit_batches: int | None) -> int:
+    n = len(x)
+    if len(y) != n or (sample_weight is not None and len(sample_weight) != n):
+        weights = "" if sample_weight is None else f" and {len(sample_weight)} sample weights"
+        raise DataError(f"There are {n} images but {len(y)} targets{weights}; each image needs exactly one.")
+    if n == 0:
+        raise DataError("There are no images to train on.")
+    if batch_size < 1:
+        raise PellucidError(f"batch_size was {batch_size}; wanted at least 1, for example 32.")
+    if limit_batches is not None and limit_batches < 1:
+        raise PellucidError(f"limit_batches was {limit_batches}; wanted at least 1, or None for whole epochs.")
+    return n
