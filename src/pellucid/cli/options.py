@@ -88,8 +88,8 @@ def _parameter(setting: Setting) -> inspect.Parameter:
         negative_none=(),
         consume_multiple=True if get_origin(kind) is list else None,
     )
-    annotation = Annotated[kind | None, about]
-    return inspect.Parameter(_identifier(setting), inspect.Parameter.KEYWORD_ONLY, default=None, annotation=annotation)
+    keyword = inspect.Parameter.KEYWORD_ONLY
+    return inspect.Parameter(_identifier(setting), keyword, default=None, annotation=Annotated[kind | None, about])  # type: ignore[valid-type]
 
 
 def _kind(annotation: Any) -> tuple[Any, str]:

@@ -16,42 +16,46 @@ def train(
     /,
     *,
     out: Annotated[Path | None, Parameter(metavar="FOLDER", show_default=False)] = None,
-    dry_run: Annotated[bool, Parameter(negative=())] = False,
+    dry_run: Annotated[bool, Parameter(negative=(), show_default=False)] = False,
     **overrides: Any,
 ) -> int:
     """Train a network on images.
 
-    Every setting can be given here or in a TOML file, or both: the command line wins. A run folder keeps the complete
-    config.toml, metrics.jsonl, checkpoints to resume from and the best model as model.safetensors.
+    A new folder keeps all settings (config.toml), metrics.jsonl, checkpoints
+    to resume from, and the best model (model.safetensors).
+
+    Every setting can be given here, by its short name or with its section
+    (--training.epochs 3), or in a TOML file (epochs = 3 under [training]),
+    or both: the command line wins.
 
     Examples:
 
-    pellucid train digits
+      pellucid train digits
 
-    pellucid train cifar10 --data-dir data --model cnn2 --epochs 5
+      pellucid train cifar10 --data-dir data --model cnn2 --epochs 5
 
-    pellucid train photos/ --data.size 64 64 --model net.toml --early-stopping 5
+      pellucid train photos/ --size 64 64 --model net.toml --early-stopping 5
 
-    pellucid train runs/digits-cnn1_avg-2025-01-31-120000/config.toml --seed 1
+      pellucid train runs/digits-cnn1_avg-20250131-120000/config.toml --seed 1
 
     Parameters
     ----------
     data
-        A data set by name (see `pellucid data list`), a folder of class folders, an .npz or .csv file; or a .toml file
-        with settings.
+        A data set by name (see `pellucid data list`), a folder of class folders, an .npz or .csv file; or a .toml file of settings.
     out
         The run folder; a new one in runs/ if none is named. A folder that exists is never written over.
     dry_run
         Do everything on two batches, write nothing, and say what would happen.
     """
-    from .. import config, run
+    from ..config import make, read
+    from ..run import train as run
 
     overrides = model_file(overrides)
     if data is not None and data.lower().endswith(".toml"):
-        settings = config.read(data, overrides)
+        settings = read(data, overrides)
     else:
-        settings = config.make(({"data.source": data} if data is not None else {}) | overrides)
-    return run.train(settings, out=out, dry_run=dry_run).exit_status
+        settings = make(({"data.source": data} if data is not None else {}) | overrides)
+    return run(settings, out=out, dry_run=dry_run).exit_status
 
 
 def model_file(overrides: dict[str, Any]) -> dict[str, Any]:

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
 from collections.abc import Iterator
 from typing import Annotated, Any, Literal, NamedTuple
 
@@ -15,7 +14,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_valida
 from pydantic.fields import FieldInfo
 
 from ..errors import PellucidError
-from .text import write_toml
+from .text import to_toml
 
 
 def _count_or_part(value: Any) -> Any:
@@ -216,9 +215,9 @@ class RunConfig(Section):
         """Plain types, without the settings that are not set."""
         return self.model_dump(mode="json", exclude_none=True)
 
-    def save(self, path: str | os.PathLike[str]) -> None:
-        """Write a TOML file that ``read`` makes the same settings of."""
-        write_toml(path, self.to_dict())
+    def to_toml(self) -> str:
+        """The text of a TOML file that ``read`` makes the same settings of."""
+        return to_toml(self.to_dict())
 
 
 class Setting(NamedTuple):

@@ -14,7 +14,6 @@ from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
 
 from ..errors import FileFormatError, nearest
-from ..files import write_atomically
 
 LARGEST = 1_000_000  # bytes; a config of a thousand layers has a tenth of that
 
@@ -37,13 +36,12 @@ def read_toml(path: str | os.PathLike[str]) -> dict[str, Any]:
         raise FileFormatError(f"{path} is not a TOML file: {error}. Wanted lines such as: epochs = 10") from None
 
 
-def write_toml(path: str | os.PathLike[str], content: dict[str, Any]) -> None:
-    """Write settings as a TOML file that says what it is."""
+def to_toml(content: dict[str, Any]) -> str:
+    """Settings as the text of a TOML file that says what it is."""
     import tomli_w
 
     head = "# All settings of a run. `pellucid train` with this file repeats it; what is left out has its default.\n\n"
-    text = head + tomli_w.dumps(content)
-    write_atomically(path, lambda temporary: temporary.write_text(text, encoding="utf-8"))
+    return head + tomli_w.dumps(content)
 
 
 def explain(error: ValidationError, model: type[BaseModel], origin: str, overrides: Mapping[str, Any]) -> str:

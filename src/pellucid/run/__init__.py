@@ -1,0 +1,7 @@
+"""One run from its settings: ``train``, ``resume``, ``evaluate``, ``predict``. The command line is a thin layer over these."""
+
+from .asking import Prediction, predict
+from .lifecycle import Result, resume, train
+from .scoring import Evaluation, evaluate
+
+__all__ = ["Evaluation", "Prediction", "Result", "evaluate", "predict", "resume", "train"]

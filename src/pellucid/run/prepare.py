@@ -1,0 +1,85 @@
+"""From settings to everything a training needs: images, a network with its first weights, an optimizer, a loss."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from .. import backend, data, losses, optimizers
+from ..config import RunConfig, complete
+from ..data import Dataset, Part
+from ..model import Sequential
+from ..preprocessing import Preprocessing
+from .networks import build
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A training before its first step. ``config`` is complete; ``remarks`` are what a person should know beside any figure."""
+
+    config: RunConfig
+    dataset: Dataset
+    train: Part
+    validation: Part | None
+    model: Sequential
+    remarks: tuple[str, ...]
+
+
+def prepare(config: RunConfig) -> Prepared:
+    """Load the data, fit the preprocessing on the training part, build and compile the network."""
+    config = complete(config)
+    choose_engine(config)
+    config.backend = backend.get_backend()  # type: ignore[assignment]  # PELLUCID_BACKEND may have chosen it
+    dataset = load_data(config)
+    train, validation, remarks = dataset.train, dataset.validation, list(dataset.notes)
+    if config.training.overfit is not None:
+        count = min(config.training.overfit, len(train))
+        train = train.take(range(count))
+        validation = train
+        remarks.append(
+            f"overfit: trained and validated on the same first {count:,} images, a test of the network only."
+        )
+    model = build(config.model, dataset.input_shape, dataset.num_classes, seed=config.seed)
+    model.preprocessing = Preprocessing.fit(train.x)
+    model.class_names = dataset.class_names
+    compile_model(model, config)
+    return Prepared(config, dataset, train, validation, model, tuple(remarks))
+
+
+def choose_engine(config: RunConfig) -> None:
+    """Backend and threads, where the settings name them."""
+    if config.backend is not None:
+        backend.set_backend(config.backend)
+    if config.threads is not None:
+        backend.set_num_threads(config.threads)
+
+
+def load_data(config: RunConfig) -> Dataset:
+    """The data set of a run, split as the run was."""
+    section = config.data
+    return data.load(
+        section.source,
+        data_dir=section.data_dir,
+        verify=section.verify,
+        download=section.download,
+        validation_split=section.validation_split,
+        test_part=section.test_part,
+        seed=config.seed if section.seed is None else section.seed,
+        size=section.size,
+        channels=section.channels,
+        on_bad_image=section.on_bad_image,
+        classes=section.classes,
+    )
+
+
+def compile_model(model: Sequential, config: RunConfig) -> None:
+    """Optimizer, loss and metrics as the settings say; without a loss, the one that suits the last activation."""
+    section = config.training
+    name = section.loss or (
+        "binary_crossentropy" if model.final_activation == "sigmoid" else "categorical_crossentropy"
+    )
+    section.loss = name  # so that config.toml is complete
+    model.compile(
+        optimizer=optimizers.get(config.optimizer.model_dump(exclude_none=True)),
+        loss=losses.get(name, label_smoothing=section.label_smoothing),
+        metrics=["accuracy"],
+    )

@@ -1,0 +1,44 @@
+"""What a run writes down about its data."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+from ..config import RunConfig
+from ..data import SOURCES
+from ..files import write_atomically
+from ..training import RunFolder
+from .prepare import Prepared
+
+
+def record_data(folder: RunFolder, prepared: Prepared) -> None:
+    """``data.json``: the files with their checksums, the split and the fingerprint; and what the model file says of its data."""
+    dataset, config = prepared.dataset, prepared.config
+    record = {
+        "data": repr(dataset).strip("<>"),
+        "notes": dataset.notes,
+        "fingerprint": dataset.fingerprint,
+        **dataset.provenance,
+    }
+    text = json.dumps(record, indent=1, default=str)
+    write_atomically(folder.path / "data.json", lambda temporary: temporary.write_text(text, encoding="utf-8"))
+    prepared.model.training_summary.update(
+        network=config.model.name,
+        data=config.data.model_dump(mode="json", exclude_none=True),
+        seed=config.seed,
+        fingerprint=dataset.fingerprint,
+        optimizer=config.optimizer.model_dump(mode="json", exclude_none=True),
+        batch_size=config.training.batch_size,
+    )
+
+
+def with_absolute_paths(config: RunConfig) -> RunConfig:
+    """Paths that hold from everywhere, so that the run's config.toml can be used from any folder."""
+    config = config.model_copy(deep=True)
+    if config.data.source and config.data.source.lower().replace("-", "_") not in SOURCES:
+        config.data.source = os.path.abspath(Path(config.data.source).expanduser())
+    if config.data.data_dir is not None:
+        config.data.data_dir = os.path.abspath(Path(config.data.data_dir).expanduser())
+    return config

@@ -1,0 +1,54 @@
+"""What a run tells the person in front of the screen, before and after."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Callable
+
+from ..model import Sequential
+from ..training import History, RunFolder
+from .prepare import Prepared
+from .scoring import Evaluation
+
+Say = Callable[[str], None]
+
+
+def introduce(prepared: Prepared, say: Say) -> None:
+    """Say what is about to be trained, and on what."""
+    config, model = prepared.config, prepared.model
+    settings = config.optimizer.model_dump(exclude_none=True)
+    rate = settings.pop("learning_rate")
+    say(repr(prepared.dataset).strip("<>"))
+    for remark in prepared.remarks:
+        say(f"  {remark}")
+    say(
+        f"{model.name}: {model.count_params():,} parameters, {settings.pop('name')} with learning rate {rate:g}, "
+        f"{config.training.epochs} epochs in batches of {config.training.batch_size}"
+    )
+
+
+def conclude(
+    model: Sequential, test: Evaluation | None, folder: RunFolder, prepared: Prepared, history: History, say: Say
+) -> None:
+    """How accurate, on what, where things are, and what to do next."""
+    summary, path = model.training_summary, shlex.quote(str(folder.path))
+    if test is not None:
+        say(f"\n{test}")
+        for note in test.notes:
+            say(f"  {note}")
+    elif "val_accuracy" in summary:
+        what = (
+            "the images it was trained on"
+            if prepared.config.training.overfit
+            else "the validation part, which chose it"
+        )
+        say(
+            f"\nAccuracy {100 * summary['val_accuracy']:.2f} %, loss {summary['val_loss']:.4f} on {what}; there is no test part"
+        )
+    else:
+        say("\nThere is neither a validation nor a test part: nobody knows how good this model is on new images")
+    say(f"Model:    {folder.model} (epoch {summary.get('epoch')} of {len(history.rows)})")
+    say(f"Metrics:  {folder.metrics}")
+    say(f"Next:     pellucid predict {path} picture.png")
+    say(f"          pellucid evaluate {path}")
+    say(f"          pellucid resume {path} --epochs {2 * (prepared.config.training.epochs or 1)}")
