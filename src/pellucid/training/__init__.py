@@ -14,6 +14,7 @@ from .checkpoint import (
     save_checkpoint,
 )
 from .checkpointer import Checkpointer
+from .display import Display
 from .folder import RunFolder
 from .loop import NonFiniteLossError, Training, fit
 from .progress import History, Progress
@@ -26,6 +27,7 @@ __all__ = [
     "Callback",
     "Checkpoint",
     "Checkpointer",
+    "Display",
     "EarlyStopping",
     "History",
     "MetricsFile",
