@@ -84,8 +84,8 @@ def initialize(
     >>> initialize(0.5, (2,), (1, 1), np.random.default_rng(0))
     array([0.5, 0.5])
     """
-    if isinstance(initializer, int | float):
-        return constant(initializer)(shape, fans, rng)
+    if isinstance(initializer, int | float | np.number):
+        return constant(float(initializer))(shape, fans, rng)
     if initializer not in INITIALIZERS:
         raise PellucidError(f"There is no initializer {initializer!r}. {nearest(str(initializer), INITIALIZERS)}")
     return INITIALIZERS[initializer](shape, fans, rng)

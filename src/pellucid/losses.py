@@ -6,7 +6,9 @@ probability is rounded to 0 before its logarithm is taken. A model finds out by 
 
 from __future__ import annotations
 
+import math
 from dataclasses import asdict, dataclass
+from numbers import Integral
 from typing import Any, ClassVar
 
 import numpy as np
@@ -14,6 +16,8 @@ from numpy.typing import NDArray
 
 from . import backend
 from .errors import PellucidError, nearest
+
+REDUCTIONS = ("mean", "weighted_mean", "sum")
 
 
 @dataclass(frozen=True)
@@ -34,6 +38,14 @@ class Loss:
     op: ClassVar[str]
     logits_op: ClassVar[str | None] = None
     activation: ClassVar[str | None] = None
+
+    def __post_init__(self) -> None:
+        if self.reduction not in REDUCTIONS:
+            raise PellucidError(f"reduction was {self.reduction!r}; wanted one of {', '.join(REDUCTIONS)}.")
+        if not 0 <= self.label_smoothing < 1:
+            raise PellucidError(
+                f"label_smoothing was {self.label_smoothing!r}; wanted a number from 0 up to, but not, 1."
+            )
 
     def takes(self, final_activation: str | None) -> tuple[str, bool]:
         """For a model ending in this activation: the op that computes the loss, and whether the activation is left to it."""
@@ -118,11 +130,13 @@ def get(loss: str | Loss | dict[str, Any], **settings: Any) -> Loss:
     if isinstance(loss, Loss):
         return loss
     if isinstance(loss, dict):
-        return get(loss["name"], **{key: value for key, value in loss.items() if key != "name"})
-    name = _SHORT.get(loss, loss)
-    if name not in _CLASSES:
+        return get(loss.get("name", ""), **{key: value for key, value in loss.items() if key != "name"})
+    if not isinstance(loss, str) or loss not in names():
         raise PellucidError(f"There is no loss {loss!r}. {nearest(str(loss), names())}")
-    return _CLASSES[name](**settings)
+    try:
+        return _CLASSES[_SHORT.get(loss, loss)](**settings)
+    except TypeError as error:
+        raise PellucidError(f"The settings of loss {loss!r} do not fit: {error}.") from error
 
 
 def class_weights(labels: NDArray, weight_of: dict[int, float]) -> NDArray[np.float32]:
@@ -131,8 +145,12 @@ def class_weights(labels: NDArray, weight_of: dict[int, float]) -> NDArray[np.fl
     >>> class_weights(np.array([0, 1, 1]), {1: 0.5})
     array([1. , 0.5, 0.5], dtype=float32)
     """
+    if any(not isinstance(k, Integral) or k < 0 or not 0 <= weight < math.inf for k, weight in weight_of.items()):
+        raise PellucidError(
+            f"class_weight was {weight_of!r}; wanted a table of classes 0, 1, … and their weights, each at least 0."
+        )
     labels = labels.argmax(axis=1) if labels.ndim == 2 and labels.shape[1] > 1 else labels.reshape(-1)
-    table = np.ones(max(int(labels.max()) + 1, *(k + 1 for k in weight_of)), np.float32)
+    weights = np.ones(len(labels), np.float32)
     for k, weight in weight_of.items():
-        table[k] = weight
-    return table[labels]
+        weights[labels == k] = weight
+    return weights

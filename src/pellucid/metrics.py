@@ -39,7 +39,7 @@ def top_k(k: int) -> Metric:
     def among_the_largest(outputs: NDArray, targets: NDArray, threshold: float = 0.5) -> NDArray[np.bool_]:
         labels = _labels(targets, outputs.shape[1])
         right = np.take_along_axis(outputs, labels[:, None], axis=1)
-        return (outputs > right).sum(axis=1) < k
+        return (~(outputs <= right)).sum(axis=1) < k  # so written, outputs that are NaN are never right
 
     return among_the_largest
 
@@ -47,12 +47,13 @@ def top_k(k: int) -> Metric:
 METRICS: dict[str, Metric] = {"accuracy": accuracy, "top_3_accuracy": top_k(3), "top_5_accuracy": top_k(5)}
 
 
-def get(names: Iterable[str]) -> dict[str, Metric]:
-    """Metrics by name; ``"acc"`` is short for accuracy.
+def get(names: str | Iterable[str]) -> dict[str, Metric]:
+    """Metrics by name, one or several; ``"acc"`` is short for accuracy.
 
     >>> list(get(["acc"]))
     ['accuracy']
     """
+    names = [names] if isinstance(names, str) else names
     full = ["accuracy" if name == "acc" else name for name in names]
     for name in full:
         if name not in METRICS:
