@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import inspect
 import math
+from numbers import Real
 from typing import Any
 
 import numpy as np
@@ -22,8 +23,8 @@ class Optimizer:
     """The base of all optimizers. Settings are the arguments of ``__init__``, stored under their own names."""
 
     def __init__(self, learning_rate: float) -> None:
-        if not learning_rate > 0:
-            raise PellucidError(f"The learning rate was {learning_rate}; wanted a positive number, for example 0.01.")
+        if not (isinstance(learning_rate, Real) and 0 < learning_rate < math.inf):
+            raise PellucidError(f"The learning rate was {learning_rate!r}; wanted a positive number, for example 0.01.")
         self.learning_rate = learning_rate
         self.iterations = 0
         self.slots: Arrays = {}
@@ -153,7 +154,7 @@ def get(optimizer: str | Optimizer | dict[str, Any], **settings: Any) -> Optimiz
         return optimizer
     if isinstance(optimizer, dict):
         settings = {k: v for k, v in optimizer.items() if k != "name"} | settings
-        optimizer = str(optimizer["name"])
+        optimizer = str(optimizer.get("name"))
     if not isinstance(optimizer, str) or optimizer.lower() not in OPTIMIZERS:
         raise PellucidError(f"There is no optimizer {optimizer!r}. {nearest(str(optimizer), OPTIMIZERS)}")
     try:
