@@ -12,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from .gemm import aligned
+from .buffers import aligned
 from .jit import FLOAT, IN1, INT, OUT1, TEAM, Kernel, array_of, inline, kernel, named
 from .threads import next_chunk, parallel_for
 

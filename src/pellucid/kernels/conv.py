@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 from ..ops import shape
 from ..ops.shape import Geometry, Padding, Pair
 from . import convolve, depthwise, gemm, machine, segments, simd
-from .gemm import aligned, panel_vectors, sum_parts, whole_vectors
+from .buffers import aligned
+from .gemm import panel_vectors, sum_parts, whole_vectors
 from .jit import array_of
 from .segments import COUNT, Axis
 from .threads import parallel_for
@@ -170,5 +171,6 @@ def _kernel_gradient(
         convolve.kernel_gradient, parts * panels, simd.tiles(), lanes, x, dy, dkernel, dbias, constants,
         rows.first_output, rows.count, rows.first_input, columns.first_output, columns.count, columns.first_input,
         geo.strides[0], geo.strides[1], groups, vectors, together, int(merged),
+        workspace=together * pixels * vectors * lanes,
     )  # fmt: skip
     return sum_parts(dkernel), sum_parts(dbias) if has_bias else None

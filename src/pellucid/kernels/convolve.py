@@ -11,12 +11,10 @@ k runs over the pixels of an image row, r over rows or images.
 
 from __future__ import annotations
 
-import numpy as np
-
 from .gemm import product
 from .jit import IN1, IN4, INT, INTS, OUT1, OUT2, OUT4, OUT5, TABLE, TEAM, inline, kernel
 from .simd import address
-from .threads import next_chunk
+from .threads import MEMBERS, next_chunk
 
 
 @kernel(TEAM, INT, IN4, INTS, INTS, INT, INT, INT, INT, OUT1)
@@ -156,11 +154,32 @@ def _copy_panel(dy, image, count, first, valid, full, panel):
 
 
 @kernel(
-    TEAM, INT, TABLE, INT, IN4, IN4, OUT5, OUT2, IN1, INTS, INTS, INTS, INTS, INTS, INTS, INT, INT, INT, INT, INT, INT
+    TEAM,
+    INT,
+    OUT2,
+    TABLE,
+    INT,
+    IN4,
+    IN4,
+    OUT5,
+    OUT2,
+    IN1,
+    INTS,
+    INTS,
+    INTS,
+    INTS,
+    INTS,
+    INTS,
+    INT,
+    INT,
+    INT,
+    INT,
+    INT,
+    INT,
 )
 def kernel_gradient(
-    team, chunks, tiles, lanes, x, dy, parts, bias_parts, constants, row_out, row_count, row_in, col_out, col_count, col_in,
-    row_step, col_step, groups, vectors, together, merged,
+    team, chunks, workspace, tiles, lanes, x, dy, parts, bias_parts, constants, row_out, row_count, row_in,
+    col_out, col_count, col_in, row_step, col_step, groups, vectors, together, merged,
 ):  # fmt: skip
     """parts[p] = Σ over the images of part p of xᵀ dy, tap by tap; one chunk is one panel of output channels of one part.
 
@@ -175,8 +194,7 @@ def kernel_gradient(
     wide = vectors * lanes
     group_panels = (outputs + wide - 1) // wide
     pixels = out_height * out_width
-    panel = np.empty(together * pixels * wide + 16, np.float32)
-    offset = (-address(panel) // 4) % 16  # to the next cache line
+    panel = workspace[next_chunk(team[MEMBERS:])]
     zeros, one = address(constants), address(constants) + 4 * (constants.size - 1)
     chunk = next_chunk(team)
     while chunk < chunks:
@@ -189,8 +207,8 @@ def kernel_gradient(
         begin, end = n * part // count_parts, n * (part + 1) // count_parts
         for image in range(begin, end, together):
             count = min(together, end - image)
-            _copy_panel(dy, image, count, first, valid, full, panel[offset:])
-            b0 = address(panel) + 4 * offset
+            _copy_panel(dy, image, count, first, valid, full, panel)
+            b0 = address(panel)
             if bias_parts.shape[0] > 0:
                 total = address(bias_parts) + 4 * (part * co + first)
                 product(
@@ -228,4 +246,3 @@ def kernel_gradient(
                         )  # fmt: skip
                         start, start_step = c, co
         chunk = next_chunk(team)
-    panel[0] = 0  # the panel lives until here

@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 
 from ..ops.shape import Geometry
 from . import segments
-from .gemm import aligned, sum_parts, whole_vectors
+from .buffers import aligned
+from .gemm import sum_parts, whole_vectors
 from .jit import IN1, IN2, IN4, INT, INTS, OUT2, OUT3, OUT4, TEAM, kernel
 from .threads import next_chunk, parallel_for
 

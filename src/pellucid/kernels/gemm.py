@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from . import machine, simd, threads
+from .buffers import aligned
 from .jit import FLOAT, IN1, IN2, INT, OUT1, OUT2, TABLE, TEAM, inline, kernel
 from .simd import address, call_tile
 from .threads import next_chunk, parallel_for
@@ -37,14 +38,6 @@ def product(tiles, vectors, rows, a, a_m, a_k, a_r, b, b_k, b_r, d, d_m, c, c_m,
             columns, depth, repeats,
         )  # fmt: skip
         first = end
-
-
-def aligned(shape: tuple[int, ...]) -> NDArray[np.float32]:
-    """An uninitialised float32 array that starts on a cache line: no vector of it then straddles two."""
-    size = 4 * int(np.prod(shape))
-    raw = np.empty(size + 64, np.uint8)
-    start = -raw.ctypes.data % 64
-    return raw[start : start + size].view(np.float32).reshape(shape)
 
 
 def panel_vectors(columns: int, *, rows: int = 14) -> int:
@@ -153,8 +146,9 @@ def sum_parts(parts: NDArray[np.float32]) -> NDArray[np.float32]:
 
 
 def whole_vectors(bias: NDArray[np.float32] | None, columns: int) -> NDArray[np.float32]:
-    """The bias, or zeros, with as many zeros behind it as a tile may read."""
-    padded = np.zeros(columns + simd.MOST_VECTORS * machine.vectors().lanes, np.float32)
+    """The bias, or zeros, up to whole vectors, and behind it as many zeros as the widest tile has columns."""
+    lanes = machine.vectors().lanes
+    padded = np.zeros((-(-columns // lanes) + simd.MOST_VECTORS) * lanes, np.float32)
     if bias is not None:
         padded[:columns] = bias
     return padded

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from ..ops import shape
 from ..ops.shape import Geometry, Padding, Pair
-from .gemm import aligned
+from .buffers import aligned
 from .jit import BYTES_IN4, BYTES_OUT4, IN2, IN3, IN4, INT, OUT2, OUT3, OUT4, TEAM, array_of, kernel
 from .threads import next_chunk, parallel_for
 

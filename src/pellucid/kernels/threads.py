@@ -33,9 +33,10 @@ from numba import types
 from numba.extending import intrinsic
 
 from ..errors import PellucidError
+from .buffers import aligned
 from .jit import Kernel
 
-TEAM_WORDS = 16  # [0] the next chunk; the rest of two cache lines is kept free
+TEAM_WORDS, MEMBERS = 16, 8  # [0] the next chunk, [8] how many members came; in two cache lines
 
 
 @intrinsic
@@ -133,11 +134,17 @@ def set_num_threads(count: int) -> None:
     _num_threads = count
 
 
-def parallel_for(function: Kernel, chunks: int, *arguments: Any) -> None:
-    """Call ``function(team, chunks, *arguments)`` on as many threads as there are; they share the chunks among them."""
+def parallel_for(function: Kernel, chunks: int, *arguments: Any, workspace: int | None = None) -> None:
+    """Call ``function(team, chunks, *arguments)`` on as many threads as there are; they share the chunks among them.
+
+    With a ``workspace`` of so many floats for each thread, the arguments begin with an array of one row per thread, of
+    which a thread takes the row ``next_chunk(team[MEMBERS:])``.
+    """
     compiled = function.ready()
     team = np.zeros(TEAM_WORDS, np.intp)
     helpers = min(get_num_threads(), chunks) - 1
+    if workspace is not None:
+        arguments = (aligned((max(helpers, 0) + 1, -(-workspace // 16) * 16)), *arguments)
     pool = _pool
     if helpers > 0 and pool.lock.acquire(blocking=False):
         try:

@@ -1,0 +1,190 @@
+"""Winograd's convolution for 3x3 kernels with stride 1: the twin of ``conv2d`` for layers with many channels.
+
+Per tile of 4x4 outputs (3x3 for images of that size) the 6x6 inputs are transformed, multiplied with the transformed weights, and
+transformed back; see ``transforms``. The multiplications of all tiles and channels are 36 matrix products
+
+    M[e] (tiles, CO) = V[e] (tiles, CI) · U[e] (CI, CO)
+
+which is where the time goes, and where 2.25 numbers are multiplied per output and channel instead of 9. The gradient
+to the input is the same with turned weights; the gradient to the kernel transforms dy, multiplies dU[e] = V[e]ᵀ D[e]
+and transforms dU back.
+
+A group of tiles is carried through all stages by one thread while it is in the nearest caches. Its rows of tiles are
+cut from the image as *strips* with the padding, and the channels, filled up by zeros.
+
+Its results differ from direct convolution by rounding, about 1e-6 of the largest value. ``set_winograd(False)`` or
+``PELLUCID_WINOGRAD=0`` does without.
+"""
+
+from __future__ import annotations
+
+import os
+from functools import lru_cache
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..ops import shape
+from ..ops.shape import Geometry, Padding, Pair
+from . import conv, machine, simd, transforms
+from . import winograd_loops as loops
+from .buffers import aligned
+from .conv import Conv2DCache
+from .gemm import panel_vectors, whole_vectors
+from .jit import array_of
+from .threads import parallel_for
+
+TILES = 56  # of a group: four times the tallest register tile of two vectors
+_enabled: bool | None = None
+
+
+def set_winograd(enabled: bool) -> None:
+    """Whether Winograd's convolution may be used where it is faster."""
+    global _enabled
+    _enabled = bool(enabled)
+
+
+def winograd_enabled() -> bool:
+    """Whether Winograd's convolution may be used."""
+    if _enabled is not None:
+        return _enabled
+    return os.environ.get("PELLUCID_WINOGRAD", "1").lower() not in ("0", "off", "no", "false")
+
+
+def accepts_conv2d(
+    x: NDArray,
+    kernel: NDArray,
+    bias: NDArray | None = None,
+    *,
+    strides: Pair = 1,
+    padding: Padding = "valid",
+    dilation: Pair = 1,
+    groups: int = 1,
+) -> bool:
+    """3x3 kernels, stride 1, enough channels and enough tiles."""
+    return (
+        winograd_enabled()
+        and conv.accepts_conv2d(x, kernel, bias)
+        and groups == 1
+        and kernel.shape[:2] == (3, 3)
+        and _ones(strides)
+        and _ones(dilation)
+        and _pays(x.shape, kernel.shape, padding if isinstance(padding, str | int) else tuple(map(_plain, padding)))
+    )
+
+
+def _plain(side: object) -> object:
+    return tuple(side) if isinstance(side, list) else side
+
+
+def _ones(value: Pair) -> bool:
+    return value == 1 or tuple(np.ravel(value)) == (1, 1)
+
+
+@lru_cache(maxsize=1024)
+def _pays(x_shape: tuple[int, ...], kernel_shape: tuple[int, ...], padding: Padding) -> bool:
+    """Whether this is measured to be faster than direct convolution."""
+    geo = shape.conv_geometry(x_shape, kernel_shape, padding=padding)
+    ci, co = kernel_shape[2:]
+    m = tile_size(geo.output)
+    tiles = x_shape[0] * -(-geo.output[0] // m) * -(-geo.output[1] // m)
+    saved = 9 * x_shape[0] * geo.output[0] * geo.output[1] / (tiles * (m + 2) ** 2)
+    return min(ci, co) >= 16 and tiles >= 64 and saved >= 1.3
+
+
+def tile_size(size: tuple[int, int]) -> int:
+    """Of 4x4 and 3x3 tiles, those that cover this size with fewer multiplications."""
+    return min((4, 3), key=lambda m: -(-size[0] // m) * -(-size[1] // m) * (m + 2) ** 2)
+
+
+def conv2d(
+    x: NDArray,
+    kernel: NDArray,
+    bias: NDArray | None = None,
+    *,
+    strides: Pair = 1,
+    padding: Padding = "valid",
+    dilation: Pair = 1,
+    groups: int = 1,
+) -> tuple[NDArray, Conv2DCache]:
+    """Two-dimensional convolution: x (N, H, W, CI), kernel (3, 3, CI, CO) -> y (N, OH, OW, CO)."""
+    geo = shape.conv_geometry(x.shape, kernel.shape, strides=strides, padding=padding, dilation=dilation, groups=groups)
+    x, kernel = array_of(x), array_of(kernel)
+    y = aligned((len(x), *geo.output, kernel.shape[3]))
+    _convolve(x, kernel, bias, y, (geo.padding[0][0], geo.padding[1][0]))
+    return y, Conv2DCache(x, kernel, bias is not None, groups, geo)
+
+
+def conv2d_backward(
+    dy: NDArray, cache: Conv2DCache, *, input_gradient: bool = True
+) -> tuple[NDArray | None, NDArray, NDArray | None]:
+    """Gradients of ``conv2d``: dx (or None), dkernel, dbias (or None)."""
+    dy = array_of(dy)
+    x, kernel, has_bias, _, geo = cache
+    dx = None
+    if input_gradient:
+        dx = aligned(x.shape)
+        turned = loops.turn(kernel)
+        _convolve(dy, turned, None, dx, (2 - geo.padding[0][0], 2 - geo.padding[1][0]))
+    dkernel, dbias = _kernel_gradient(x, dy, kernel.shape, geo)
+    return dx, dkernel, dbias if has_bias else None
+
+
+def _whole(channels: int) -> int:
+    lanes = machine.vectors().lanes
+    return -(-channels // lanes) * lanes
+
+
+def _apart(floats: int) -> int:
+    """A distance between the 36 parts of a transformed group that is no power of two: caches dislike those."""
+    return floats + 16
+
+
+def _convolve(x: NDArray, kernel: NDArray, bias: NDArray | None, y: NDArray, before: tuple[int, int]) -> None:
+    """y = bias + x * kernel; ``before`` are the rows above and the columns left of the image that y begins with."""
+    lanes = machine.vectors().lanes
+    m = tile_size(y.shape[1:3])
+    ci, co = _whole(x.shape[3]), _whole(y.shape[3])
+    across, down = -(-y.shape[2] // m), -(-y.shape[1] // m)
+    lines = group_lines(len(x) * down, across)
+    tiles = lines * across
+    vectors = panel_vectors(co, rows=tiles)
+    weights = aligned(((m + 2) ** 2 * x.shape[3] * co,))
+    loops.transform_weights(kernel, weights, m, vectors)
+    strip = (m + 2) * (across * m + 2) * ci
+    workspace = strip + (m + 2) ** 2 * (_apart(tiles * ci) + _apart(tiles * co)) + m * m * co
+    parallel_for(
+        loops.convolve, -(-len(x) * down // lines), simd.tiles(), transforms.table(), lanes, m, x, weights,
+        whole_vectors(bias, y.shape[3]), y, *before, lines, vectors, _apart(tiles * ci), _apart(tiles * co),
+        workspace=workspace,
+    )  # fmt: skip
+
+
+def group_lines(lines: int, across: int) -> int:
+    """How many rows of tiles make a group: about ``TILES`` tiles, but at least 8 groups where there are as many rows."""
+    return max(1, min(TILES // across, -(-lines // 8)))
+
+
+def _kernel_gradient(x: NDArray, dy: NDArray, kernel_shape: tuple[int, ...], geo: Geometry) -> tuple[NDArray, NDArray]:
+    """dkernel and dbias."""
+    lanes = machine.vectors().lanes
+    m = tile_size(geo.output)
+    ci, co = _whole(x.shape[3]), _whole(dy.shape[3])
+    across, down = -(-geo.output[1] // m), -(-geo.output[0] // m)
+    total = len(x) * down
+    vectors = panel_vectors(co, rows=x.shape[3])
+    parts = max(1, min(total, loops.PARTS_FLOATS // ((m + 2) ** 2 * ci * co), 16))
+    lines = max(1, min(TILES // across, -(-total // parts)))
+    tiles = lines * across
+    products = aligned((parts, (m + 2) ** 2, x.shape[3], co))
+    sums = aligned((parts, co))
+    strip = (m + 2) * (across * m + 2) * ci + m * across * m * co
+    workspace = strip + (m + 2) ** 2 * (_apart(tiles * ci) + _apart(tiles * co))
+    parallel_for(
+        loops.kernel_products, parts, simd.tiles(), transforms.table(), lanes, m, x, dy, products, sums,
+        geo.padding[0][0], geo.padding[1][0], lines, vectors, _apart(tiles * ci), _apart(tiles * co),
+        np.zeros(simd.MOST_VECTORS * lanes, np.float32), workspace=workspace,
+    )  # fmt: skip
+    dkernel = np.empty(kernel_shape, np.float32)
+    loops.transform_back(products, dkernel, m)
+    return dkernel, sums.sum(axis=0, dtype=np.float64).astype(np.float32)[: dy.shape[3]]
