@@ -39,7 +39,13 @@ def summary(
     model.summary()
     if model.class_names:
         print(f"Classes: {', '.join(model.class_names)}")
-    for key, value in model.training_summary.items():
-        if isinstance(value, str | int | float):
-            print(f"{key.replace('_', ' ').capitalize()}: {value}")
+    about = model.training_summary
+    if about:
+        scores = ", ".join(
+            f"{name.replace('_', ' ')} {about[name]:.4f}"
+            for name in ("train_loss", "train_accuracy", "val_loss", "val_accuracy")
+            if isinstance(about.get(name), float)
+        )
+        source = about["data"].get("source") if isinstance(about.get("data"), dict) else None
+        print(f"Trained{f' on {source}' if source else ''}, epoch {about.get('epoch', '?')}: {scores}")
     return 0

@@ -7,6 +7,7 @@ from typing import Annotated, Any
 
 from cyclopts import Parameter
 
+from ..errors import PellucidError
 from .options import with_settings
 
 
@@ -41,7 +42,7 @@ def train(
     Parameters
     ----------
     data
-        A data set by name (see `pellucid data list`), a folder of class folders, an .npz or .csv file; or a .toml file of settings.
+        A data set by name (see `pellucid data list`), a folder of class folders, an .npz or .csv file; or a .toml of settings.
     out
         The run folder; a new one in runs/ if none is named. A folder that exists is never written over.
     dry_run
@@ -51,6 +52,11 @@ def train(
     from ..run import train as run
 
     overrides = model_file(overrides)
+    if data is not None and (Path(data) / "config.toml").is_file() and (Path(data) / "checkpoints").is_dir():
+        raise PellucidError(
+            f"{data} is the folder of a run. To go on with it: pellucid resume {data}; "
+            f"to train it anew: pellucid train {Path(data) / 'config.toml'}"
+        )
     if data is not None and data.lower().endswith(".toml"):
         settings = read(data, overrides)
     else:

@@ -6,6 +6,7 @@ Files, command-line options (``--training.epochs 3``), help texts and error mess
 from __future__ import annotations
 
 import contextlib
+import inspect
 import json
 from collections.abc import Iterator
 from typing import Annotated, Any, Literal, NamedTuple
@@ -13,7 +14,7 @@ from typing import Annotated, Any, Literal, NamedTuple
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 from pydantic.fields import FieldInfo
 
-from ..errors import PellucidError
+from ..errors import PellucidError, nearest
 from .text import to_toml
 
 
@@ -49,14 +50,22 @@ def _layer_tables(value: Any) -> Any:
         except json.JSONDecodeError as error:
             raise ValueError(f"wanted a JSON list of layers, but {error}") from None
     if isinstance(value, list):
-        from ..layers import Layer  # loads NumPy, which the help of the command line does without
-
         for number, table in enumerate(value, 1):
             try:
-                Layer.from_config(table)
+                _check_layer(table)
             except PellucidError as error:
                 raise ValueError(f"layer {number}: {error}") from None
     return value
+
+
+def _check_layer(table: Any) -> None:
+    from ..layers import Layer  # loads NumPy, which the help of the command line does without
+
+    if isinstance(table, dict) and table.get("class") in Layer.classes:
+        known = inspect.signature(Layer.classes[table["class"]]).parameters
+        for name in table.keys() - known - {"class"}:
+            raise PellucidError(f"{table['class']} has no setting {name!r}. {nearest(name, known)}")
+    Layer.from_config(table)
 
 
 Minutes = Annotated[float, BeforeValidator(_minutes), Field(gt=0, allow_inf_nan=False)]

@@ -56,6 +56,11 @@ def explain(error: ValidationError, model: type[BaseModel], origin: str, overrid
             key = str(complaint["loc"][-1])
             lines[f"{given_by}There is no setting {name}. {nearest(key, known)}"] = None
             continue
+        if (
+            isinstance(complaint["input"], list) and complaint["type"] == "value_error"
+        ):  # layers, which say which of them it is
+            lines[f"{given_by}{name}, {complaint['ctx']['error']}"] = None
+            continue
         wanted = seen.setdefault(f"{given_by}{name} was {_short(complaint['input'])}", [])
         for words in (_wanted(complaint), _how(name, field)):
             if words not in wanted:

@@ -37,8 +37,9 @@ def record_data(folder: RunFolder, prepared: Prepared) -> None:
 def with_absolute_paths(config: RunConfig) -> RunConfig:
     """Paths that hold from everywhere, so that the run's config.toml can be used from any folder."""
     config = config.model_copy(deep=True)
-    if config.data.source and config.data.source.lower().replace("-", "_") not in SOURCES:
-        config.data.source = os.path.abspath(Path(config.data.source).expanduser())
+    source = Path(config.data.source).expanduser()
+    if config.data.source.lower().replace("-", "_") not in SOURCES and source.exists():
+        config.data.source = os.path.abspath(source)
     if config.data.data_dir is not None:
         config.data.data_dir = os.path.abspath(Path(config.data.data_dir).expanduser())
     return config

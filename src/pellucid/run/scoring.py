@@ -92,7 +92,8 @@ def score(model: Sequential, images: Part, dataset: Dataset, part: str) -> Evalu
         raise PellucidError(
             "The model was compiled without the metric 'accuracy': compile it with metrics=['accuracy']."
         )
-    notes = tuple(note for note in dataset.notes if not note.startswith("validation:") or part == "validation")
+    other_parts = tuple(f"{name}:" for name in PARTS if name != part)
+    notes = tuple(note for note in dataset.notes if not note.startswith(other_parts))
     return Evaluation(
         found["loss"], accuracy, wilson_interval(accuracy, len(images)), len(images), dataset.name, part, notes
     )
