@@ -72,6 +72,10 @@ class Loss:
         settings = {"label_smoothing": self.label_smoothing, "reduction": self.reduction}
         return backend.forward(op, outputs, targets, weights, **settings)
 
+    def divisor(self, n: int, weights: NDArray | None = None) -> float:
+        """What the sum of the losses of ``n`` samples is divided by."""
+        return {"mean": n, "weighted_mean": n if weights is None else float(weights.sum()), "sum": 1}[self.reduction]
+
     def config(self) -> dict[str, Any]:
         """Name and settings as plain Python types; ``get`` makes the same loss of them."""
         return {"name": self.name, **asdict(self)}

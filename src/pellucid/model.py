@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
@@ -9,10 +10,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from . import backend, losses, modelfile, optimizers
+from . import backend, border, losses, modelfile, optimizers
 from . import metrics as scores
 from .differentiation import CheckedGradient, gradient_errors
-from .errors import PellucidError, ShapeError
+from .errors import PellucidError
 from .layers.base import Layer, Shape
 from .layers.merge import Chain
 from .preprocessing import Preprocessing
@@ -70,7 +71,8 @@ class Sequential(Chain):
         ``learning_rate`` sets that of an optimizer given by name. ``metrics`` defaults to accuracy, and to nothing for the
         mean squared error. ``input_shape`` is (H, W, C), or (C, H, W) with ``data_format="channels_first"``; inputs in that
         format are converted at the border. A shape such as (1, 32, 32) or (3, 32, 32), whose first axis alone can be a number of
-        channels, is taken as channels first by itself.
+        channels, is taken as channels first by itself. ``seed`` decides the first weights, the order of the images and dropout; a
+        model that has its weights keeps them.
 
         Softmax followed by categorical cross-entropy, and sigmoid followed by binary cross-entropy, are computed together.
         """
@@ -78,33 +80,33 @@ class Sequential(Chain):
         chosen.takes(self.final_activation)  # refuses softmax applied twice
         if isinstance(optimizer, optimizers.Optimizer) and learning_rate is not None:
             raise PellucidError("compile got an optimizer object and a learning_rate; give the rate to the optimizer.")
-        self.optimizer = optimizers.get(
-            optimizer, **({} if learning_rate is None else {"learning_rate": learning_rate})
-        )
-        self.loss = chosen
+        settings = {} if learning_rate is None else {"learning_rate": learning_rate}
         default = () if chosen.name == "mean_squared_error" else ("accuracy",)
-        self.metrics = scores.get(default if metrics is None else metrics)
-        if input_shape is not None:
-            shape = self._border_shape(tuple(int(n) for n in input_shape), data_format)
-            if not self.built or shape != self.input_shape:
-                self.build(shape, seed=self.seed if seed is None else seed)
-        elif not self.built:
+        learner = optimizers.get(optimizer, **settings), chosen, scores.get(default if metrics is None else metrics)
+
+        shape, data_format = self._shape_to_build(input_shape, data_format)
+        if not self.built or shape != self.input_shape:
+            self.build(shape, seed=self.seed if seed is None else seed)
+        self.seed = self.seed if seed is None else seed
+        self.data_format = data_format
+        self.optimizer, self.loss, self.metrics = learner  # a compile that was refused has changed nothing
+
+    def _shape_to_build(self, given: Any, data_format: str | None) -> tuple[Shape, str]:
+        if given is not None:
+            return border.channels_last(given, data_format)
+        if self.input_shape is None or not self.built:
             raise PellucidError("compile got no input_shape and the model is not built; pass input_shape=(H, W, C).")
+        if data_format is not None:
+            raise PellucidError("compile got a data_format without input_shape; pass both, or neither.")
+        return self.input_shape, self.data_format
 
     def build(self, input_shape: Shape, *, seed: int = 0, path: str = "", dtype: Any = np.float32) -> None:
         """Draw the weights for images of ``input_shape``; each depends on the seed and its own path only."""
         if not self.layers:
             raise PellucidError("The model has no layers. Add some: Sequential([Conv2D(…), Flatten(), Dense(…)]).")
+        self.declared(input_shape)  # raises before anything has changed if the layers cannot take it
         self.seed = seed
         super().build(input_shape, seed=seed, path=path, dtype=dtype)
-
-    def _border_shape(self, shape: Shape, data_format: str | None) -> Shape:
-        if data_format not in (None, "channels_last", "channels_first"):
-            raise PellucidError(f"data_format was {data_format!r}; wanted 'channels_last' or 'channels_first'.")
-        channels = (1, 3, 4)
-        looks_first = len(shape) == 3 and shape[0] in channels and shape[2] not in channels
-        self.data_format = data_format or ("channels_first" if looks_first else "channels_last")
-        return (*shape[1:], shape[0]) if self.data_format == "channels_first" and len(shape) == 3 else shape
 
     # Border: from what the user has to what the layers see ------------------------------------------------------------
 
@@ -114,21 +116,17 @@ class Sequential(Chain):
             raise PellucidError(
                 "The model has no weights yet: call compile with its input_shape, or load it from a file."
             )
-        x, shape = np.asarray(x), self.input_shape or ()
+        shape = self.input_shape or ()
         first = self.data_format == "channels_first" and len(shape) == 3
-        expected = (shape[-1], *shape[:-1]) if first else shape
-        if x.shape[1:] == expected and len(x):
-            return x
-        hint = "Resize the images, or build a model for their size."
-        if x.shape == expected:
-            hint = "Add the batch axis: x[None]."
-        elif not len(x):
-            hint = "Give it at least one image."
-        elif x.ndim == 4 and (x.shape[2], x.shape[3], x.shape[1]) == expected and not first:
-            hint = "The channels come first in x: pass x.transpose(0, 2, 3, 1), or compile with data_format='channels_first'."
-        elif x.ndim == 3 and expected[-1:] == (1,):
-            hint = "Add the channel axis of greyscale images: x[..., None]."
-        raise ShapeError(f"The model got x of shape {x.shape}; wanted (N, {', '.join(map(str, expected))}). {hint}")
+        return border.images(x, (shape[-1], *shape[:-1]) if first else shape)
+
+    def check_targets(
+        self, x: NDArray, y: NDArray, sample_weight: NDArray | None = None
+    ) -> tuple[NDArray, NDArray | None]:
+        """``y`` and ``sample_weight`` as arrays that fit the images and the loss, or an error that says what is wrong."""
+        counted = self.loss is not None and self.loss.logits_op is not None  # the loss takes labels as classes
+        classes = max(self.output_shape(self.input_shape or ())[-1], 2) if counted else None
+        return border.targets(x, y, sample_weight, classes=classes)
 
     def to_input(self, x: NDArray) -> NDArray:
         """A batch as the first layer sees it: channels last, preprocessed, in the precision of the weights."""
@@ -170,7 +168,7 @@ class Sequential(Chain):
         rng = Randomness.for_batch(self.seed, epoch, np.arange(len(x)) if indices is None else indices)
         outputs, tape = Chain.forward(network, self.to_input(x), training=True, rng=rng)
         value, saved = loss.forward(op, outputs, y, sample_weight)
-        logs = {"loss": float(value)} | self._scores(outputs, y, network)
+        logs = {"loss": float(value)} | self._scores(outputs, y, op)
         _, gradients = Chain.backward(network, backend.backward(1.0, saved), tape, input_gradient=False)
         return logs, gradients
 
@@ -194,8 +192,10 @@ class Sequential(Chain):
     def train_on_batch(self, x: NDArray, y: NDArray, sample_weight: NDArray | None = None) -> float:
         """One step of learning on one batch; returns its loss (before the step)."""
         x = self.check_input(x)
+        self._learner()
+        y, sample_weight = self.check_targets(x, y, sample_weight)
         epoch = self.optimizer.iterations if self.optimizer else 0  # dropout differs from call to call
-        return self.train_step(x, np.asarray(y), sample_weight=sample_weight, epoch=epoch)["loss"]
+        return self.train_step(x, y, sample_weight=sample_weight, epoch=epoch)["loss"]
 
     def fit(
         self,
@@ -221,15 +221,21 @@ class Sequential(Chain):
         from .training.display import Display
 
         self._learner()
-        x, y = self.check_input(x), self._check_targets(x, y)
+        x = self.check_input(x)
+        y, sample_weight = self.check_targets(x, y, sample_weight)
         if not 0 <= validation_split < 1:
             raise PellucidError(f"validation_split was {validation_split}; wanted a part from 0 up to, but not, 1.")
         if validation_split and validation_data is None:
             cut = len(x) - int(len(x) * validation_split)
+            if cut == len(x):
+                raise PellucidError(
+                    f"validation_split was {validation_split}, which leaves no image for validation of {len(x)}."
+                )
             validation_data, x, y = (x[cut:], y[cut:]), x[:cut], y[:cut]
             sample_weight = None if sample_weight is None else sample_weight[:cut]
         if validation_data is not None:
-            validation_data = (self.check_input(validation_data[0]), self._check_targets(*validation_data))
+            seen = self.check_input(validation_data[0])
+            validation_data = (seen, self.check_targets(seen, validation_data[1])[0])
         if class_weight is not None:
             weights = losses.class_weights(y, class_weight)
             sample_weight = weights if sample_weight is None else weights * sample_weight
@@ -246,33 +252,11 @@ class Sequential(Chain):
             callbacks=[*callbacks, *([Display()] if verbose else [])],
         )
 
-    def _check_targets(self, x: NDArray, y: NDArray) -> NDArray:
-        x, y = np.asarray(x), np.asarray(y)
-        if len(x) != len(y):
-            raise ShapeError(f"There are {len(x)} images but {len(y)} targets; wanted one target for each image.")
-        for name, array in (("x", x), ("y", y)):
-            if array.dtype.kind == "f" and not np.isfinite(array).all():
-                raise PellucidError(
-                    f"{name} contains NaN or infinity; clean the data, nothing can be learned from them."
-                )
-        if (
-            y.dtype.kind in "iu"
-            and (y.ndim == 1 or y.shape[1:] == (1,))
-            and self.loss is not None
-            and self.loss.logits_op
-        ):
-            classes = max(self.output_shape(self.input_shape or ())[-1], 2)
-            if y.min() < 0 or y.max() >= classes:
-                raise PellucidError(
-                    f"The labels run from {y.min()} to {y.max()}, but the model's outputs stand for the classes "
-                    f"0 … {classes - 1}. Count the classes from 0, or give the last layer more units."
-                )
-        return y
-
     # Asking ----------------------------------------------------------------------------------------------------------
 
-    def _scores(self, outputs: NDArray, y: NDArray, network: Chain) -> dict[str, float]:
-        threshold = 0.5 if network.final_activation == "sigmoid" else 0.0  # a logit of 0 is a probability of 1/2
+    def _scores(self, outputs: NDArray, y: NDArray, op: str) -> dict[str, float]:
+        logits = self.loss is not None and op == self.loss.logits_op
+        threshold = 0.0 if logits else 0.5  # a logit of 0 is a probability of 1/2
         return {name: float(score(outputs, y, threshold).mean()) for name, score in self.metrics.items()}
 
     def evaluate(
@@ -280,14 +264,18 @@ class Sequential(Chain):
     ) -> dict[str, float]:
         """The mean loss and metrics over (x, y) at inference."""
         loss, op, network = self._learner()
-        y = self._check_targets(x, y)
-        totals: dict[str, float] = {}
+        x = self.check_input(x)
+        y, weights = self.check_targets(x, y, sample_weight)
+        summed = dataclasses.replace(loss, reduction="sum")  # sums of batches add up, their means may not
+        totals = dict.fromkeys(("loss", *self.metrics), 0.0)
         for part, batch in self._batches(x, batch_size):
             outputs = network(batch)
-            value, _ = loss.forward(op, outputs, y[part], None if sample_weight is None else sample_weight[part])
-            for name, mean in ({"loss": float(value)} | self._scores(outputs, y[part], network)).items():
-                totals[name] = totals.get(name, 0.0) + mean * len(batch)
-        return {name: total / len(y) for name, total in totals.items()}
+            value, _ = summed.forward(op, outputs, y[part], None if weights is None else weights[part])
+            totals["loss"] += float(value)
+            for name, mean in self._scores(outputs, y[part], op).items():
+                totals[name] += mean * len(batch)
+        means = {name: total / len(x) for name, total in totals.items()}
+        return means | {"loss": totals["loss"] / loss.divisor(len(x), weights)}
 
     def predict(self, x: NDArray, batch_size: int = 256) -> NDArray:
         """The outputs, probabilities where the model ends in softmax or sigmoid: (N, H, W, C) -> (N, K).
@@ -319,6 +307,7 @@ class Sequential(Chain):
         Without ``x`` and ``y`` (as the layers see them) two random images are used. Returns a row per parameter; see
         ``pellucid.differentiation.gradient_errors`` for the two methods and what the error is relative to.
         """
+        self._learner()
         rng = np.random.default_rng(seed)
         if x is None or y is None:
             shape = self.input_shape or ()

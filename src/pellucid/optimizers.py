@@ -26,7 +26,7 @@ class Optimizer:
         if not (isinstance(learning_rate, Real) and 0 < learning_rate < math.inf):
             raise PellucidError(f"The learning rate was {learning_rate!r}; wanted a positive number, for example 0.01.")
         self.learning_rate = learning_rate
-        self.iterations = 0
+        self.iterations: int = 0
         self.slots: Arrays = {}
 
     def apply(self, params: Arrays, gradients: Arrays) -> None:
