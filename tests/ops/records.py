@@ -71,15 +71,17 @@ def labels(rng: Generator, n: int, k: int) -> NDArray:
     return rng.integers(k, size=n)
 
 
-def _conv(case: str, x: tuple, kernel: tuple, y_shape: tuple, bias: bool = True, **settings: Any) -> Record:
+def _conv(
+    case: str, x: tuple, kernel: tuple, y_shape: tuple, bias: bool = True, op: str = "conv2d", **settings: Any
+) -> Record:
     return Record(
-        "conv2d",
+        op,
         case,
         lambda r: (normal(r, *x), normal(r, *kernel), normal(r, kernel[-1]) if bias else None),
         y_shape,
         settings,
         ("x", "kernel", "bias") if bias else ("x", "kernel"),
-        linear=("x", "kernel"),
+        linear=() if "activation" in settings else ("x", "kernel"),
     )
 
 
@@ -88,11 +90,19 @@ def _pool(op: str, case: str, x: tuple, y_shape: tuple, **settings: Any) -> Reco
     return Record(op, case, lambda r: (no_ties(r, *x),), y_shape, settings, linear=linear)
 
 
-def _batch_norm(case: str, x: tuple, scale: bool = True, center: bool = True, **settings: Any) -> Record:
+def _batch_norm(
+    case: str,
+    x: tuple,
+    scale: bool = True,
+    center: bool = True,
+    op: str = "batch_norm",
+    y_shape: tuple | None = None,
+    **settings: Any,
+) -> Record:
     c = x[-1]
     names = ("x", *(["gamma"] if scale else []), *(["beta"] if center else []))
     return Record(
-        "batch_norm",
+        op,
         case,
         lambda r: (
             3 + 2 * normal(r, *x),
@@ -101,7 +111,7 @@ def _batch_norm(case: str, x: tuple, scale: bool = True, center: bool = True, **
             normal(r, c),
             r.uniform(0.5, 2.0, c),
         ),
-        x,
+        y_shape or x,
         settings,
         names,
     )
@@ -140,6 +150,18 @@ def _losses(op: str, first: str, predictions: Callable[..., NDArray]) -> list[Re
     ]
 
 
+def _conv_block(case: str, x: tuple, kernel: tuple, y_shape: tuple, **settings: Any) -> Record:
+    def draw(r: Generator) -> tuple[Any, ...]:
+        return normal(r, *x), normal(r, *kernel), normal(r, kernel[-1])
+
+    return Record("conv2d_block", case, draw, y_shape, settings, ("x", "kernel", "bias"))
+
+
+def _batch_norm_block(case: str, x: tuple, y_shape: tuple, **settings: Any) -> Record:
+    plain = _batch_norm(case, x, **settings)
+    return Record("batch_norm_block", case, plain.draw, y_shape, settings, plain.gradients)
+
+
 DROPOUT_RNG = Randomness.for_batch(seed=5, epoch=1, indices=np.array([4, 0, 9]))
 
 RECORDS = [
@@ -151,6 +173,30 @@ RECORDS = [
     _conv("asymmetric", (1, 4, 4, 2), (3, 3, 2, 2), (1, 5, 3, 2), padding=((1, 2), (0, 1))),
     _conv("grouped", (2, 5, 5, 4), (3, 3, 2, 6), (2, 3, 3, 6), groups=2),
     _conv("depthwise", (2, 5, 5, 3), (3, 3, 1, 6), (2, 3, 3, 6), groups=3, strides=2, padding=1),
+    _conv("plain", (2, 4, 4, 2), (3, 3, 2, 3), (2, 4, 4, 3), op="conv2d_block", padding="same"),
+    _conv("relu", (2, 4, 4, 2), (3, 3, 2, 3), (2, 2, 2, 3), op="conv2d_block", activation="relu"),
+    _conv(
+        "relu pooled",
+        (2, 6, 5, 2),
+        (3, 3, 2, 3),
+        (2, 3, 2, 3),
+        op="conv2d_block",
+        padding="same",
+        activation="relu",
+        pool="max_pool2d",
+    ),
+    _conv(
+        "gelu averaged",
+        (2, 5, 5, 2),
+        (2, 2, 2, 3),
+        (2, 2, 2, 3),
+        op="conv2d_block",
+        activation="gelu",
+        pool="average_pool2d",
+        pool_size=3,
+        pool_strides=2,
+        pool_padding="same",
+    ),
     _pool("max_pool2d", "plain", (2, 5, 6, 3), (2, 2, 3, 3)),
     _pool("max_pool2d", "overlapping same", (2, 5, 6, 2), (2, 3, 3, 2), pool_size=3, strides=2, padding="same"),
     _pool(
@@ -200,6 +246,53 @@ RECORDS = [
     _batch_norm("no scale", (5, 3), scale=False, training=True),
     _batch_norm("no centre", (5, 3), center=False, training=True),
     _batch_norm("bare", (5, 3), scale=False, center=False, training=False),
+    _batch_norm("relu", (3, 4, 2, 3), op="batch_norm_block", training=True, activation="relu"),
+    _batch_norm(
+        "relu pooled",
+        (3, 4, 4, 3),
+        y_shape=(3, 2, 2, 3),
+        op="batch_norm_block",
+        training=True,
+        activation="relu",
+        pool="max_pool2d",
+    ),
+    _conv_block("bare", (2, 5, 6, 3), (3, 2, 3, 4), (2, 3, 5, 4)),
+    _conv_block(
+        "relu and max pool",
+        (2, 6, 6, 2),
+        (3, 3, 2, 3),
+        (2, 3, 3, 3),
+        padding="same",
+        activation="relu",
+        pool="max_pool2d",
+    ),
+    _conv_block(
+        "tanh and average pool",
+        (1, 9, 8, 4),
+        (3, 2, 2, 4),
+        (1, 2, 3, 4),
+        strides=(2, 1),
+        dilation=(1, 2),
+        groups=2,
+        activation="tanh",
+        pool="average_pool2d",
+        pool_size=3,
+        pool_strides=2,
+        pool_padding="same",
+    ),
+    _batch_norm_block("bare", (3, 4, 4, 2), (3, 4, 4, 2), training=True),
+    _batch_norm_block(
+        "relu and max pool", (3, 4, 4, 2), (3, 2, 2, 2), training=True, activation="relu", pool="max_pool2d"
+    ),
+    _batch_norm_block(
+        "inference, elu",
+        (3, 4, 4, 2),
+        (3, 3, 3, 2),
+        training=False,
+        activation="elu",
+        pool="average_pool2d",
+        pool_strides=1,
+    ),
     Record(
         "dropout",
         "fixed mask",

@@ -29,6 +29,7 @@ from .activation import (
 from .conv import conv2d, conv2d_backward
 from .dense import dense, dense_backward, flatten, flatten_backward
 from .dropout import dropout, dropout_backward
+from .fused import batch_norm_block, batch_norm_block_backward, conv2d_block, conv2d_block_backward
 from .loss import (
     binary_cross_entropy,
     binary_cross_entropy_backward,
@@ -77,4 +78,6 @@ __all__ = [  # noqa: RUF022 - each op beside its derivative, in the order of a f
     "sigmoid_cross_entropy", "sigmoid_cross_entropy_backward",
     "binary_cross_entropy", "binary_cross_entropy_backward",
     "mean_squared_error", "mean_squared_error_backward",
+    "conv2d_block", "conv2d_block_backward",
+    "batch_norm_block", "batch_norm_block_backward",
 ]  # fmt: skip

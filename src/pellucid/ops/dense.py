@@ -30,7 +30,9 @@ def dense(x: NDArray, kernel: NDArray, bias: NDArray | None = None) -> tuple[NDA
             f"dense got x of shape {x.shape} and a kernel of shape {kernel.shape}; wanted (N, CI) and (CI, CO)."
         )
     if bias is not None and bias.shape != kernel.shape[1:]:
-        raise ShapeError(f"dense got a bias of shape {bias.shape}; wanted {kernel.shape[1:]}, one number for each unit.")
+        raise ShapeError(
+            f"dense got a bias of shape {bias.shape}; wanted {kernel.shape[1:]}, one number for each unit."
+        )
     y = x @ kernel
     if bias is not None:
         y += bias
