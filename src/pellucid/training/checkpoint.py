@@ -7,8 +7,8 @@ checksum over both is verified on reading. Nothing in a checkpoint can execute.
 from __future__ import annotations
 
 import errno
+import functools
 import hashlib
-import importlib.metadata
 import json
 import os
 import re
@@ -252,10 +252,13 @@ def _memory() -> int:
         return 16 * 2**30
 
 
+@functools.cache
 def _library_version() -> str:
+    from importlib import metadata  # takes 0.1 s to load
+
     try:
-        return importlib.metadata.version("pellucid")
-    except importlib.metadata.PackageNotFoundError:
+        return metadata.version("pellucid")
+    except metadata.PackageNotFoundError:
         return ""
 
 

@@ -57,7 +57,7 @@ def fit(
     training = Training(model, progress, epochs, callbacks, validation is not None)
     clock = Clock()
 
-    with training.watched():
+    with training.watched(), np.errstate(over="ignore", invalid="ignore"):  # NaN is reported below, in better words
         while progress.epoch < epochs and not training.stopping:
             order = permutation(seed, progress.epoch, n) if shuffle else np.arange(n)
             batches = [order[first : first + batch_size] for first in range(0, n, batch_size)][:limit_batches]

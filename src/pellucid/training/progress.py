@@ -44,7 +44,9 @@ class Progress:
     def begin(self, plan: dict[str, Any]) -> None:
         """Start or go on with a training. Raises ``PellucidError`` if ``plan`` is not the one it was begun with."""
         changed = [
-            f"{name} was {self.plan[name]} and is {plan[name]}" for name in self.plan if self.plan[name] != plan[name]
+            f"{name} was {self.plan[name]} and is {plan.get(name)}"
+            for name in self.plan
+            if self.plan[name] != plan.get(name)
         ]
         if changed:
             raise PellucidError(
@@ -112,11 +114,16 @@ class Progress:
             if not right:
                 raise FileFormatError(f"The position in the training is damaged: {name} is {value!r:.100}.")
         progress = cls(**values)
-        rows = all(isinstance(row, dict) for row in progress.history)
+        rows = all(_is_row(row) for row in progress.history)
         sums = all(isinstance(total, int | float) for total in progress.sums.values())
         if not rows or not sums or len(progress.history) != progress.epoch:
             raise FileFormatError("The position in the training is damaged: its history does not fit.")
         return progress
+
+
+def _is_row(row: Any) -> bool:
+    required = {"epoch", "step", "images_per_second", "seconds"}
+    return isinstance(row, dict) and row.keys() >= required and all(isinstance(v, int | float) for v in row.values())
 
 
 class History:
