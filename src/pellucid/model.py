@@ -373,11 +373,14 @@ def load(path: str | os.PathLike[str]) -> Sequential:
             raise PellucidError("its architecture is not a Sequential")
         shape = tuple(int(n) for n in about["input_shape"])
         modelfile.check_shapes({key: weight.shape for key, weight in model.declared(shape).items()}, arrays)
-        model.build(shape, seed=int(about.get("seed", 0)))
+        model.build(shape, seed=int(about.get("seed", 0)), dtype=np.result_type(np.float32, *arrays.values()))
         model.load_weights(arrays)
-        model.data_format = str(about.get("data_format", "channels_last"))
+        _, model.data_format = border.channels_last(shape, about.get("data_format", "channels_last"))
         model.preprocessing = Preprocessing.from_dict(about["preprocessing"]) if about.get("preprocessing") else None
         model.class_names = tuple(str(name) for name in about.get("class_names", ()))
+        outputs = model.output_shape(shape)[-1]
+        if model.class_names and len(model.class_names) != max(outputs, 2):
+            raise PellucidError(f"it has {len(model.class_names)} class names for {outputs} outputs")
         model.training_summary = dict(about.get("training") or {})
         if about.get("loss"):
             model.loss = losses.get(about["loss"])

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .errors import FileFormatError
+from .errors import FileFormatError, PellucidError
 from .files import write_atomically
 
 FORMAT = 1
@@ -20,12 +20,24 @@ KEY = "pellucid"
 
 
 def write(path: str | os.PathLike[str], arrays: Mapping[str, NDArray], about: dict[str, Any]) -> None:
-    """Write arrays and a JSON-able description, atomically."""
+    """Write arrays and a description of plain types, atomically."""
     from safetensors.numpy import save_file
 
-    text = json.dumps({"format": FORMAT, **about}, allow_nan=False)
+    try:
+        text = json.dumps({"format": FORMAT, **about}, allow_nan=False, default=_plain)
+    except (TypeError, ValueError) as error:
+        raise PellucidError(
+            f"The model cannot be described in its file ({error}). Its training_summary, class_names and the settings of its "
+            "layers may hold text, finite numbers, lists and tables."
+        ) from error
     contiguous = {name: np.ascontiguousarray(array) for name, array in arrays.items()}
     write_atomically(path, lambda temporary: save_file(contiguous, temporary, metadata={KEY: text}))
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, np.generic):
+        return value.item()
+    raise TypeError(f"{type(value).__name__} {value!r:.50}")
 
 
 def read(path: str | os.PathLike[str]) -> tuple[dict[str, Any], dict[str, NDArray]]:
@@ -49,7 +61,9 @@ def read(path: str | os.PathLike[str]) -> tuple[dict[str, Any], dict[str, NDArra
                     "Install the version it was made with."
                 )
             return about, {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a dict
-    except (SafetensorError, json.JSONDecodeError, UnicodeDecodeError) as error:
+    except FileFormatError:
+        raise
+    except (SafetensorError, ValueError, TypeError, AttributeError, RecursionError) as error:
         raise FileFormatError(
             f"{os.fspath(path)!r} is not a model file, or it is cut off or damaged ({error}). "
             "Wanted a .safetensors file written by model.save or by training."
@@ -57,13 +71,15 @@ def read(path: str | os.PathLike[str]) -> tuple[dict[str, Any], dict[str, NDArra
 
 
 def check_shapes(wanted: Mapping[str, tuple[int, ...]], arrays: Mapping[str, NDArray]) -> None:
-    """Refuse arrays that do not fit the architecture before memory is allocated for it."""
+    """Refuse arrays that do not fit the architecture, before memory is allocated for it."""
     for name in [*wanted, *arrays]:
         if name not in arrays or name not in wanted or tuple(wanted[name]) != arrays[name].shape:
             got = arrays[name].shape if name in arrays else "missing"
             raise FileFormatError(
                 f"its array {name!r} is {got}, its architecture wants {wanted.get(name, 'none of that name')}"
             )
+        if arrays[name].dtype.kind != "f":
+            raise FileFormatError(f"its array {name!r} holds {arrays[name].dtype}, wanted floating point")
 
 
 @contextlib.contextmanager
@@ -72,4 +88,6 @@ def explained(path: str | os.PathLike[str]) -> Iterator[None]:
     try:
         yield
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError, OverflowError) as error:
-        raise FileFormatError(f"{os.fspath(path)!r} is damaged or not what it says: {error}.") from error
+        raise FileFormatError(
+            f"{os.fspath(path)!r} is damaged or not what it says: {str(error).rstrip('.')}."
+        ) from error
