@@ -1,0 +1,116 @@
+"""Asking trained models: evaluate, predict, summary; and the verbs that need none: check, bench, data."""
+
+import json
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from pellucid import data, load
+from pellucid.run.scoring import wilson_interval
+
+from .conftest import good, rows
+
+
+def test_evaluate_repeats_the_figure_of_the_training(short_run):
+    folder, _ = short_run
+    last = rows(folder)[-1]
+    found = good("evaluate", folder, "--json", cwd=folder).json()
+    assert found["accuracy"] == last["test_accuracy"]
+    assert found["loss"] == pytest.approx(last["test_loss"], rel=1e-5)
+    assert (found["images"], found["part"], found["data"]) == (359, "test", "digits")
+    text = good("evaluate", folder / "model.safetensors", "digits", "--part", "validation", cwd=folder).out
+    assert "on 144 images: the validation part of digits" in text
+
+
+def test_predict_sees_in_a_picture_what_evaluate_saw(short_run, tmp_path):
+    folder, _ = short_run
+    test = data.load("digits").test
+    (tmp_path / "pictures").mkdir()
+    for i in range(5):
+        Image.fromarray(test.x[i, :, :, 0]).save(tmp_path / f"pictures/{i}.png")
+    answers = good("predict", folder, "pictures", "--top", 10, "--json", cwd=tmp_path).json()
+    expected = load(folder / "model.safetensors").predict(test.x[:5])
+    for answer, row in zip(answers, expected, strict=True):
+        found = {entry["class"]: entry["probability"] for entry in answer["classes"]}
+        assert [found[str(digit)] for digit in range(10)] == pytest.approx(row.tolist(), abs=1e-6)
+        assert answer["classes"][0]["class"] == str(row.argmax())
+
+
+def test_predict_names_unreadable_pictures_and_does_the_others(short_run, command, tmp_path):
+    Image.fromarray(np.zeros((20, 30, 3), np.uint8)).save(tmp_path / "good.png")
+    (tmp_path / "bad.png").write_bytes(b"nothing")
+    answer = command("predict", short_run[0], "bad.png", "good.png", "missing.png", "--top", 1)
+    assert answer.status == 1
+    assert answer.out.startswith("good.png: ")
+    assert answer.out.count("%") == 1
+    assert "bad.png is not an image" in answer.err
+    assert "missing.png is not a file" in answer.err
+
+
+def test_evaluate_on_ones_own_pictures(short_run, tmp_path):
+    test = data.load("digits").test
+    for i in range(12):
+        folder = tmp_path / f"mine/{test.y[i]}"
+        folder.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(test.x[i, :, :, 0]).save(folder / f"{i}.png")
+    found = good("evaluate", short_run[0], "mine", "--json", cwd=tmp_path).json()
+    assert (found["images"], found["part"]) == (12, "all")
+    model = load(short_run[0] / "model.safetensors")
+    assert found["accuracy"] == pytest.approx(model.evaluate(test.x[:12], test.y[:12])["accuracy"])
+
+
+def test_summary_of_a_name_a_file_and_a_run(short_run, command, tmp_path):
+    assert "545,098" in command("summary", "cnn2").out
+    (tmp_path / "net.toml").write_text('[[layers]]\nclass = "Flatten"\n[[layers]]\nclass = "Dense"\nunits = 10\n')
+    assert "640" in command("summary", "net.toml", "--input-shape", 8, 8, 1).out
+    text = command("summary", short_run[0]).out
+    assert "17,258" in text
+    assert "Trained on digits" in text
+
+
+@pytest.mark.smoke
+def test_check_passes_for_a_right_network(command):
+    answer = command("check", "--model", "cnn1_avg", "--input-shape", 8, 8, 1, "--samples", 5)
+    assert answer.status == 0
+    assert "conv1/kernel" in answer.out
+    assert "right" in answer.out
+
+
+def test_check_fails_for_a_wrong_gradient(monkeypatch, capsys):
+    from pellucid import backend, cli
+
+    backward = backend.backward
+
+    def wrong(dy, saved, **settings):
+        gradients = backward(dy, saved, **settings)
+        return (
+            tuple(1.01 * g if g is not None else None for g in gradients) if isinstance(gradients, tuple) else gradients
+        )
+
+    monkeypatch.setattr(backend, "backward", wrong)
+    assert cli.main(["check", "--model", "cnn1_avg", "--input-shape", "8", "8", "1", "--samples", "3"]) == 1
+    assert "WRONG" in capsys.readouterr().out
+
+
+def test_bench_measures_both_tasks(command):
+    answer = command(
+        "bench", "--model", "cnn1_avg", "--backend", "numpy", "--seconds", 0.1, "--batch-size", 8, "--json"
+    )
+    assert answer.status == 0
+    assert [row["task"] for row in json.loads(answer.out)] == ["train", "predict"]
+    assert all(row["images_per_second"] > 0 for row in json.loads(answer.out))
+
+
+def test_data_verbs(command, tmp_path):
+    listed = {row["name"]: row for row in command("data", "list", "--json", "--data-dir", tmp_path).json()}
+    assert listed["digits"]["embedded"]
+    assert listed["mnist"]["train"] == 60000
+    assert "built in" in command("data", "get", "digits").out
+    checked = command("data", "check", "digits", "--validation-split", 0, "--json").json()
+    assert checked["parts"] == {"train": 1438, "test": 359}
+
+
+def test_wilson_interval_holds_at_the_borders():
+    assert wilson_interval(1.0, 10) == pytest.approx((0.7225, 1.0), abs=1e-4)
+    assert wilson_interval(0.0, 10) == pytest.approx((0.0, 0.2775), abs=1e-4)
