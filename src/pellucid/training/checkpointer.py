@@ -48,7 +48,7 @@ class Checkpointer(Callback):
             )
         self.folder, self.every_steps, self.every_minutes, self.keep = Path(folder), every_steps, every_minutes, keep
         self.data = data
-        self._saved: tuple[int, int] | None = None  # (epoch, step) of the newest checkpoint
+        self._saved: tuple[int, int, str | None] | None = None  # what _position said of the newest checkpoint
         self._trouble: str | None = None
         self._time = 0.0
 
@@ -107,8 +107,9 @@ class Checkpointer(Callback):
         self._trouble = trouble
         return trouble is None
 
-    def _position(self, training: Training) -> tuple[int, int]:
-        return training.progress.epoch, training.progress.step
+    def _position(self, training: Training) -> tuple[int, int, str | None]:
+        progress = training.progress
+        return progress.epoch, progress.step, progress.stop_reason
 
     def _prune(self, newest: Path) -> None:
         older = [path for _, path in checkpoints(self.folder) if path != newest]

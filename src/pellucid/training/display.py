@@ -50,6 +50,9 @@ class Display(Callback):
     def on_batch_end(self, training: Training, scores: dict[str, float]) -> None:
         if self._screen:
             self._screen.batch(training)
+            if self._out.gone:  # also gives back the streams that Rich has taken over
+                self._screen.end(training)
+                self._screen = None
 
     def on_epoch_end(self, training: Training, row: Row) -> None:
         if self._screen:
