@@ -57,6 +57,12 @@ def backward(dy: Any, saved: Saved, **settings: Any) -> Any:
     return saved.implementation.backward(dy, saved.cache, **settings)
 
 
+def is_native(op: str, *arrays: Any, **settings: Any) -> bool:
+    """Whether a compiled implementation would run this op on arrays of these shapes and types."""
+    found = next(row for row in _table(_backend)[op] if row.accepts(*arrays, **settings))
+    return found.backend == "native"
+
+
 def set_backend(name: str) -> None:
     """Choose ``"native"`` (compiled kernels wherever they accept; the default) or ``"numpy"`` (the references alone).
 

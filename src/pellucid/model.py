@@ -16,6 +16,7 @@ from .differentiation import CheckedGradient, gradient_errors
 from .errors import PellucidError
 from .layers.base import Layer, Shape
 from .layers.merge import Chain
+from .plan import planned
 from .preprocessing import Preprocessing
 from .randomness import Randomness
 from .summary import summarize
@@ -52,6 +53,7 @@ class Sequential(Chain):
         self.optimizer: optimizers.Optimizer | None = None
         self.loss: losses.Loss | None = None
         self.metrics: dict[str, scores.Metric] = {}
+        self._plans: dict[tuple[str, str | None], Chain] = {}
 
     # Build and compile -----------------------------------------------------------------------------------------------
 
@@ -107,6 +109,14 @@ class Sequential(Chain):
         self.declared(input_shape)  # raises before anything has changed if the layers cannot take it
         self.seed = seed
         super().build(input_shape, seed=seed, path=path, dtype=dtype)
+        self._plans = {}
+
+    def _plan(self, network: Chain) -> Chain:
+        """The plan of this model, or of this model without its last activation; made once for each backend."""
+        key = (backend.get_backend(), network.final_activation)
+        if key not in self._plans:
+            self._plans[key] = planned(network)  # type: ignore[assignment]
+        return self._plans[key]
 
     # Border: from what the user has to what the layers see ------------------------------------------------------------
 
@@ -166,6 +176,7 @@ class Sequential(Chain):
         """Loss and metrics of one batch in training mode, and the gradient of the loss by every parameter, by path."""
         loss, op, network = self._learner()
         rng = Randomness.for_batch(self.seed, epoch, np.arange(len(x)) if indices is None else indices)
+        network = self._plan(network)
         outputs, tape = Chain.forward(network, self.to_input(x), training=True, rng=rng)
         value, saved = loss.forward(op, outputs, y, sample_weight)
         logs = {"loss": float(value)} | self._scores(outputs, y, op)
@@ -268,6 +279,7 @@ class Sequential(Chain):
         y, weights = self.check_targets(x, y, sample_weight)
         summed = dataclasses.replace(loss, reduction="sum")  # sums of batches add up, their means may not
         totals = dict.fromkeys(("loss", *self.metrics), 0.0)
+        network = self._plan(network)
         for part, batch in self._batches(x, batch_size):
             outputs = network(batch)
             value, _ = summed.forward(op, outputs, y[part], None if weights is None else weights[part])
@@ -282,7 +294,9 @@ class Sequential(Chain):
 
         ``x`` is worked through in batches and stays as it is (uint8, or on disk as a memory map) until its batch.
         """
-        return np.concatenate([self(batch) for _, batch in self._batches(x, batch_size)])
+        x = self.check_input(x)
+        network = self._plan(self)
+        return np.concatenate([network(batch) for _, batch in self._batches(x, batch_size)])
 
     def summary(self) -> None:
         """Print layers, shapes, parameters, multiply-adds, memory and receptive fields."""
