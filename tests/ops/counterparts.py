@@ -123,34 +123,6 @@ def batch_norm_block(*arrays: Any, **settings: Any) -> Any:
     return _tail(batch_norm(*arrays, **own), **settings)
 
 
-def conv2d_block(x: Any, kernel: Any, bias: Any, **settings: Any) -> Any:
-    plain, tail = _part(settings)
-    return _tail(conv2d(x, kernel, bias, **plain), **tail)
-
-
-def batch_norm_block(*arrays: Any, **settings: Any) -> Any:
-    plain, tail = _part(settings)
-    return _tail(batch_norm(*arrays, **plain), **tail)
-
-
-def _part(settings: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
-    """The settings of the first op, and those of what follows."""
-    later = {name for name in settings if name == "activation" or name.startswith("pool")}
-    return {n: v for n, v in settings.items() if n not in later}, {n: settings[n] for n in later}
-
-
-def _tail(
-    y: Any,
-    activation: str | None = None,
-    pool: str | None = None,
-    pool_size: Any = 2,
-    pool_strides: Any = None,
-    pool_padding: Any = "valid",
-) -> Any:
-    y = y if activation is None else COUNTERPARTS[activation](y)
-    return y if pool is None else COUNTERPARTS[pool](y, pool_size=pool_size, strides=pool_strides, padding=pool_padding)
-
-
 def dropout(x: Any, *, rate: float, rng: Any) -> Any:
     kept = torch.from_numpy(rng.uniform(tuple(x.shape[1:])) >= rate)
     return torch.where(kept, x / (1 - rate), 0.0)
@@ -222,8 +194,6 @@ def _reduce(each: Any, weights: Any, reduction: str = "mean") -> Any:
 
 COUNTERPARTS: dict[str, Callable[..., Any]] = {
     "conv2d": conv2d,
-    "conv2d_block": conv2d_block,
-    "batch_norm_block": batch_norm_block,
     "max_pool2d": max_pool2d,
     "average_pool2d": average_pool2d,
     "global_average_pool2d": lambda x: x.mean((1, 2)),

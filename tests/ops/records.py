@@ -150,18 +150,6 @@ def _losses(op: str, first: str, predictions: Callable[..., NDArray]) -> list[Re
     ]
 
 
-def _conv_block(case: str, x: tuple, kernel: tuple, y_shape: tuple, **settings: Any) -> Record:
-    def draw(r: Generator) -> tuple[Any, ...]:
-        return normal(r, *x), normal(r, *kernel), normal(r, kernel[-1])
-
-    return Record("conv2d_block", case, draw, y_shape, settings, ("x", "kernel", "bias"))
-
-
-def _batch_norm_block(case: str, x: tuple, y_shape: tuple, **settings: Any) -> Record:
-    plain = _batch_norm(case, x, **settings)
-    return Record("batch_norm_block", case, plain.draw, y_shape, settings, plain.gradients)
-
-
 DROPOUT_RNG = Randomness.for_batch(seed=5, epoch=1, indices=np.array([4, 0, 9]))
 
 RECORDS = [
@@ -192,6 +180,21 @@ RECORDS = [
         (2, 2, 2, 3),
         op="conv2d_block",
         activation="gelu",
+        pool="average_pool2d",
+        pool_size=3,
+        pool_strides=2,
+        pool_padding="same",
+    ),
+    _conv(
+        "tanh, every setting",
+        (1, 9, 8, 4),
+        (3, 2, 2, 4),
+        (1, 2, 3, 4),
+        op="conv2d_block",
+        strides=(2, 1),
+        dilation=(1, 2),
+        groups=2,
+        activation="tanh",
         pool="average_pool2d",
         pool_size=3,
         pool_strides=2,
@@ -256,38 +259,11 @@ RECORDS = [
         activation="relu",
         pool="max_pool2d",
     ),
-    _conv_block("bare", (2, 5, 6, 3), (3, 2, 3, 4), (2, 3, 5, 4)),
-    _conv_block(
-        "relu and max pool",
-        (2, 6, 6, 2),
-        (3, 3, 2, 3),
-        (2, 3, 3, 3),
-        padding="same",
-        activation="relu",
-        pool="max_pool2d",
-    ),
-    _conv_block(
-        "tanh and average pool",
-        (1, 9, 8, 4),
-        (3, 2, 2, 4),
-        (1, 2, 3, 4),
-        strides=(2, 1),
-        dilation=(1, 2),
-        groups=2,
-        activation="tanh",
-        pool="average_pool2d",
-        pool_size=3,
-        pool_strides=2,
-        pool_padding="same",
-    ),
-    _batch_norm_block("bare", (3, 4, 4, 2), (3, 4, 4, 2), training=True),
-    _batch_norm_block(
-        "relu and max pool", (3, 4, 4, 2), (3, 2, 2, 2), training=True, activation="relu", pool="max_pool2d"
-    ),
-    _batch_norm_block(
-        "inference, elu",
+    _batch_norm(
+        "inference averaged",
         (3, 4, 4, 2),
-        (3, 3, 3, 2),
+        y_shape=(3, 3, 3, 2),
+        op="batch_norm_block",
         training=False,
         activation="elu",
         pool="average_pool2d",
