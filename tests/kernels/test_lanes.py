@@ -11,7 +11,7 @@ import pytest
 CODE = """
 import numpy as np
 from pellucid import ops
-from pellucid.kernels import conv, dense, machine, norm, threads
+from pellucid.kernels import conv, dense, machine, norm, threads, winograd
 
 threads.set_num_threads(2)
 rng = np.random.default_rng(0)
@@ -35,6 +35,13 @@ for channels, filters, settings in [
     wanted, reference_cache = ops.conv2d(*(a.astype(np.float64) for a in (x, kernel, bias)), **settings)
     dy = draw(*y.shape)
     close([y, *conv.conv2d_backward(dy, cache)], [wanted, *ops.conv2d_backward(dy.astype(np.float64), reference_cache)])
+
+for size, channels, filters in [(9, 20, 33), (3, 16, 5)]:
+    x, kernel, bias = draw(3, size, size, channels), draw(3, 3, channels, filters), draw(filters)
+    y, cache = winograd.conv2d(x, kernel, bias, padding=1)
+    wanted, reference_cache = ops.conv2d(*(a.astype(np.float64) for a in (x, kernel, bias)), padding=1)
+    dy = draw(*y.shape)
+    close([y, *winograd.conv2d_backward(dy, cache)], [wanted, *ops.conv2d_backward(dy.astype(np.float64), reference_cache)])
 
 for n, ci, co in [(1, 1, 1), (17, 300, 10), (64, 33, 129)]:
     x, kernel, bias, dy = draw(n, ci), draw(ci, co), draw(co), draw(n, co)

@@ -9,12 +9,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from . import activation, conv, dense, norm, pool
+from . import activation, conv, dense, norm, pool, winograd
 from .threads import get_num_threads, set_num_threads
+from .winograd import set_winograd, winograd_enabled
 
 Implementation = tuple[str, Callable, Callable, Callable[..., bool]]
 
 IMPLEMENTATIONS: list[Implementation] = [
+    ("conv2d", winograd.conv2d, winograd.conv2d_backward, winograd.accepts_conv2d),
     ("conv2d", conv.conv2d, conv.conv2d_backward, conv.accepts_conv2d),
     ("dense", dense.dense, dense.dense_backward, dense.accepts_dense),
     ("max_pool2d", pool.max_pool2d, pool.max_pool2d_backward, pool.accepts_max_pool2d),
@@ -36,4 +38,4 @@ IMPLEMENTATIONS: list[Implementation] = [
     ("gelu", activation.gelu, activation.gelu_backward, activation.accepts_elementwise),
 ]
 
-__all__ = ["IMPLEMENTATIONS", "get_num_threads", "set_num_threads"]
+__all__ = ["IMPLEMENTATIONS", "get_num_threads", "set_num_threads", "set_winograd", "winograd_enabled"]

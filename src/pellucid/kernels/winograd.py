@@ -34,6 +34,11 @@ from .gemm import panel_vectors, whole_vectors
 from .jit import array_of
 from .threads import parallel_for
 
+SHARED_FLOATS = 36 * 128 * 128  # of U, up to which each thread reads it for itself
+PARTS = 8  # of the sum dU
+PARTS_FLOATS = 36 * 64 * 128  # of dU, up to which each thread may have one of its own
+TOGETHER = 256  # tiles that are transformed before their products are shared out
+CHUNKS = 32
 TILES = 56  # of a group: four times the tallest register tile of two vectors
 _enabled: bool | None = None
 
@@ -146,18 +151,39 @@ def _convolve(x: NDArray, kernel: NDArray, bias: NDArray | None, y: NDArray, bef
     m = tile_size(y.shape[1:3])
     ci, co = _whole(x.shape[3]), _whole(y.shape[3])
     across, down = -(-y.shape[2] // m), -(-y.shape[1] // m)
-    lines = group_lines(len(x) * down, across)
+    total, squares = len(x) * down, (m + 2) ** 2
+    together = squares * x.shape[3] * co > SHARED_FLOATS
+    lines = min(max(1, TOGETHER // across), total) if together else group_lines(total, across)
     tiles = lines * across
     vectors = panel_vectors(co, rows=tiles)
-    weights = aligned(((m + 2) ** 2 * x.shape[3] * co,))
+    weights = aligned((squares * x.shape[3] * co,))
     loops.transform_weights(kernel, weights, m, vectors)
-    strip = (m + 2) * (across * m + 2) * ci
-    workspace = strip + (m + 2) ** 2 * (_apart(tiles * ci) + _apart(tiles * co)) + m * m * co
-    parallel_for(
-        loops.convolve, -(-len(x) * down // lines), simd.tiles(), transforms.table(), lanes, m, x, weights,
-        whole_vectors(bias, y.shape[3]), y, *before, lines, vectors, _apart(tiles * ci), _apart(tiles * co),
-        workspace=workspace,
-    )  # fmt: skip
+    bias = whole_vectors(bias, y.shape[3])
+    strip, apart = (m + 2) * (across * m + 2) * ci, (_apart(tiles * ci), _apart(tiles * co))
+    if not together:
+        parallel_for(
+            loops.convolve, -(-total // lines), simd.tiles(), transforms.table(), lanes, m, x, weights, bias, y, *before,
+            lines, vectors, *apart, workspace=strip + squares * sum(apart) + m * m * co,
+        )  # fmt: skip
+        return
+    # the weights are too large to be read for every group: some hundred tiles are transformed, then multiplied together
+    v, products = aligned((squares * apart[0],)), aligned((squares * apart[1],))
+    each = -(-lines // CHUNKS)
+    for start in range(0, total, lines):
+        end = min(start + lines, total)
+        chunks = -(-(end - start) // each)
+        parallel_for(
+            loops.transform_input, chunks, transforms.table(), lanes, m, x, v, down, across, *before, start, end, each,
+            apart[0], ci, workspace=strip,
+        )  # fmt: skip
+        parallel_for(
+            loops.multiply, squares, simd.tiles(), lanes, v, weights, products, bias, x.shape[3], ci, co,
+            (end - start) * across, vectors, *apart,
+        )  # fmt: skip
+        parallel_for(
+            loops.transform_output, chunks, transforms.table(), lanes, m, products, bias, y, down, across, start, end,
+            each, apart[1], workspace=m * m * co,
+        )  # fmt: skip
 
 
 def group_lines(lines: int, across: int) -> int:
@@ -173,18 +199,41 @@ def _kernel_gradient(x: NDArray, dy: NDArray, kernel_shape: tuple[int, ...], geo
     across, down = -(-geo.output[1] // m), -(-geo.output[0] // m)
     total = len(x) * down
     vectors = panel_vectors(co, rows=x.shape[3])
-    parts = max(1, min(total, loops.PARTS_FLOATS // ((m + 2) ** 2 * ci * co), 16))
-    lines = max(1, min(TILES // across, -(-total // parts)))
-    tiles = lines * across
-    products = aligned((parts, (m + 2) ** 2, x.shape[3], co))
-    sums = aligned((parts, co))
-    strip = (m + 2) * (across * m + 2) * ci + m * across * m * co
-    workspace = strip + (m + 2) ** 2 * (_apart(tiles * ci) + _apart(tiles * co))
-    parallel_for(
-        loops.kernel_products, parts, simd.tiles(), transforms.table(), lanes, m, x, dy, products, sums,
-        geo.padding[0][0], geo.padding[1][0], lines, vectors, _apart(tiles * ci), _apart(tiles * co),
-        np.zeros(simd.MOST_VECTORS * lanes, np.float32), workspace=workspace,
-    )  # fmt: skip
+    squares, strips = (m + 2) ** 2, (m + 2) * (across * m + 2) * ci + m * across * m * co
+    constants = np.zeros(simd.MOST_VECTORS * lanes + 1, np.float32)
+    constants[-1] = 1
+    above, left = geo.padding[0][0], geo.padding[1][0]
+    common = lanes, m, x, dy
+    if squares * ci * co <= PARTS_FLOATS:
+        # each thread sums up tiles of its own; its part of the batch goes through the nearest caches
+        parts = min(total, PARTS)
+        lines = max(1, min(TILES // across, -(-total // parts)))
+        apart = _apart(lines * across * ci), _apart(lines * across * co)
+        products = aligned((parts, squares, x.shape[3], co))
+        sums = np.zeros((parts, co), np.float32)
+        parallel_for(
+            loops.kernel_products, parts, simd.tiles(), transforms.table(), *common, products, sums, above, left, lines,
+            vectors, *apart, constants, workspace=strips + squares * sum(apart),
+        )  # fmt: skip
+    else:
+        # dU is too large for a sum per thread: all transform some hundred tiles, then share out the products
+        lines = max(1, min(TOGETHER // across, total))
+        apart = _apart(lines * across * ci), _apart(lines * across * co)
+        v, d = aligned((squares * apart[0],)), aligned((squares * apart[1],))
+        products = aligned((1, squares, x.shape[3], co))
+        each = -(-lines // CHUNKS)
+        sums = np.zeros((CHUNKS, co), np.float32)
+        panels = -(-(co // lanes) // vectors)
+        for start in range(0, total, lines):
+            end = min(start + lines, total)
+            parallel_for(
+                loops.transform_both, -(-(end - start) // each), simd.tiles(), transforms.table(), *common, v, d, sums,
+                above, left, start, end, each, *apart, constants, workspace=strips,
+            )  # fmt: skip
+            parallel_for(
+                loops.multiply_both, squares * panels, simd.tiles(), lanes, v, d, products[0], *apart, ci,
+                (end - start) * across, constants, int(start == 0),
+            )  # fmt: skip
     dkernel = np.empty(kernel_shape, np.float32)
     loops.transform_back(products, dkernel, m)
     return dkernel, sums.sum(axis=0, dtype=np.float64).astype(np.float32)[: dy.shape[3]]

@@ -7,12 +7,10 @@ from numpy.typing import NDArray
 from . import machine, transforms
 from .buffers import aligned
 from .gemm import product
-from .jit import IN1, IN4, INT, OUT1, OUT2, OUT4, TABLE, TEAM, inline, kernel
+from .jit import IN1, IN4, INT, OUT1, OUT2, OUT3, OUT4, TABLE, TEAM, inline, kernel
 from .simd import address
 from .threads import MEMBERS, next_chunk, parallel_for
 from .transforms import GRADIENT, INPUT, OUTPUT, WEIGHTS, WEIGHTS_BACK, call_transform
-
-PARTS_FLOATS = 1 << 23  # of all partial sums of dU together
 
 
 @inline
@@ -51,62 +49,118 @@ def _transform_strip(function, lanes, size, step, strip, width, channels, across
         )  # fmt: skip
 
 
+@inline
+def _forward_line(functions, lanes, m, x, line, down, across, above, left, strip, v, v_apart):
+    """V for one row of tiles, counted through all images."""
+    ci, width = (x.shape[3] + lanes - 1) // lanes * lanes, across * m + 2
+    image, row = line // down, line % down * m
+    _cut_strip(x, image, row - above, -left, m + 2, width, ci, strip)
+    _transform_strip(functions[m, INPUT], lanes, m + 2, m, strip, width, ci, across, address(v), v_apart)
+
+
+@inline
+def _multiply(tiles, lanes, e, v, weights, products, bias, inputs, ci, co, count, vectors, v_apart, m_apart):
+    """M[e] = V[e] U[e] for ``count`` tiles."""
+    for first in range(0, co, vectors * lanes):
+        here = min(vectors, (co - first) // lanes)
+        product(
+            tiles, here, count, address(v) + 4 * e * v_apart, ci, 1, 0,
+            address(weights) + 4 * (e * co + first) * inputs, here * lanes, 0,
+            address(bias) + 4 * co, 0, address(products) + 4 * (e * m_apart + first), co, here * lanes, inputs, 1,
+        )  # fmt: skip
+
+
+@inline
+def _output_line(functions, lanes, m, y, line, down, across, products, m_apart, bias, corner):
+    """y for one row of tiles; tiles that stick out over the edge go through ``corner``."""
+    outputs = y.shape[3]
+    co = (outputs + lanes - 1) // lanes * lanes
+    image, row = line // down, line % down * m
+    for tile in range(across):
+        column = tile * m
+        source = address(products) + 4 * tile * co
+        high, wide = min(m, y.shape[1] - row), min(m, y.shape[2] - column)
+        if high == m and wide == m and co == outputs:
+            place = ((image * y.shape[1] + row) * y.shape[2] + column) * outputs
+            call_transform(
+                functions[m, OUTPUT], source, (m + 2) * m_apart, m_apart, address(y) + 4 * place, y.shape[2] * outputs,
+                outputs, co // lanes, address(bias),
+            )  # fmt: skip
+            continue
+        call_transform(
+            functions[m, OUTPUT], source, (m + 2) * m_apart, m_apart, address(corner), m * co, co, co // lanes,
+            address(bias),
+        )  # fmt: skip
+        for i in range(high):
+            for j in range(wide):
+                pixel, target = corner[(i * m + j) * co :], y[image, row + i, column + j]
+                for c in range(outputs):
+                    target[c] = pixel[c]
+
+
 @kernel(TEAM, INT, OUT2, TABLE, TABLE, INT, INT, IN4, IN1, IN1, OUT4, INT, INT, INT, INT, INT, INT)
 def convolve(
     team, chunks, workspace, tiles, functions, lanes, m, x, weights, bias, y, above, left, lines, vectors, v_apart, m_apart
 ):  # fmt: skip
-    """One chunk is a group: ``lines`` rows of tiles, counted through all images."""
-    t = m + 2
-    inputs, outputs = x.shape[3], y.shape[3]
-    ci, co = (inputs + lanes - 1) // lanes * lanes, (outputs + lanes - 1) // lanes * lanes
+    """One chunk is a group: ``lines`` rows of tiles, carried through all stages in the nearest caches."""
+    squares, inputs = (m + 2) * (m + 2), x.shape[3]
+    ci, co = (inputs + lanes - 1) // lanes * lanes, (y.shape[3] + lanes - 1) // lanes * lanes
     across, down = (y.shape[2] + m - 1) // m, (y.shape[1] + m - 1) // m
-    total, strip_width = x.shape[0] * down, across * m + 2
     space = workspace[next_chunk(team[MEMBERS:])]
-    strip, space = space[: t * strip_width * ci], space[t * strip_width * ci :]
-    v, space = space[: t * t * v_apart], space[t * t * v_apart :]
-    products, corner = space[: t * t * m_apart], space[t * t * m_apart :]
+    floats = (m + 2) * (across * m + 2) * ci
+    strip, space = space[:floats], space[floats:]
+    v, space = space[: squares * v_apart], space[squares * v_apart :]
+    products, corner = space[: squares * m_apart], space[squares * m_apart :]
     chunk = next_chunk(team)
     while chunk < chunks:
-        begin, end = chunk * lines, min((chunk + 1) * lines, total)
+        begin, end = chunk * lines, min((chunk + 1) * lines, x.shape[0] * down)
+        for line in range(begin, end):
+            at = (line - begin) * across * ci
+            _forward_line(functions, lanes, m, x, line, down, across, above, left, strip, v[at:], v_apart)
         count = (end - begin) * across
+        for e in range(squares):
+            _multiply(tiles, lanes, e, v, weights, products, bias, inputs, ci, co, count, vectors, v_apart, m_apart)
         for line in range(begin, end):
-            image, row = line // down, line % down * m
-            _cut_strip(x, image, row - above, -left, t, strip_width, ci, strip)
-            _transform_strip(
-                functions[m, INPUT], lanes, t, m, strip, strip_width, ci, across,
-                address(v) + 4 * (line - begin) * across * ci, v_apart,
-            )  # fmt: skip
-        for e in range(t * t):
-            for first in range(0, co, vectors * lanes):
-                here = min(vectors, (co - first) // lanes)
-                product(
-                    tiles, here, count, address(v) + 4 * e * v_apart, ci, 1, 0,
-                    address(weights) + 4 * (e * co + first) * inputs, here * lanes, 0,
-                    address(bias) + 4 * co, 0, address(products) + 4 * (e * m_apart + first), co,
-                    here * lanes, inputs, 1,
-                )  # fmt: skip
-        for line in range(begin, end):
-            image, row = line // down, line % down * m
-            for tile in range(across):
-                column = tile * m
-                source = address(products) + 4 * ((line - begin) * across + tile) * co
-                place = ((image * y.shape[1] + row) * y.shape[2] + column) * outputs
-                high, wide = min(m, y.shape[1] - row), min(m, y.shape[2] - column)
-                if high == m and wide == m and co == outputs:
-                    call_transform(
-                        functions[m, OUTPUT], source, t * m_apart, m_apart, address(y) + 4 * place, y.shape[2] * outputs,
-                        outputs, co // lanes, address(bias),
-                    )  # fmt: skip
-                    continue
-                call_transform(
-                    functions[m, OUTPUT], source, t * m_apart, m_apart, address(corner), m * co, co, co // lanes,
-                    address(bias),
-                )  # fmt: skip
-                for i in range(high):
-                    for j in range(wide):
-                        pixel, target = corner[(i * m + j) * co :], y[image, row + i, column + j]
-                        for c in range(outputs):
-                            target[c] = pixel[c]
+            at = (line - begin) * across * co
+            _output_line(functions, lanes, m, y, line, down, across, products[at:], m_apart, bias, corner)
+        chunk = next_chunk(team)
+
+
+@kernel(TEAM, INT, OUT2, TABLE, INT, INT, IN4, OUT1, INT, INT, INT, INT, INT, INT, INT, INT, INT)
+def transform_input(
+    team, chunks, workspace, functions, lanes, m, x, v, down, across, above, left, start, end, lines, v_apart, ci
+):  # fmt: skip
+    """V of the rows of tiles from ``start`` to ``end``; one chunk is ``lines`` of them."""
+    strip = workspace[next_chunk(team[MEMBERS:])]
+    chunk = next_chunk(team)
+    while chunk < chunks:
+        for line in range(start + chunk * lines, min(start + (chunk + 1) * lines, end)):
+            at = (line - start) * across * ci
+            _forward_line(functions, lanes, m, x, line, down, across, above, left, strip, v[at:], v_apart)
+        chunk = next_chunk(team)
+
+
+@kernel(TEAM, INT, TABLE, INT, IN1, IN1, OUT1, IN1, INT, INT, INT, INT, INT, INT, INT)
+def multiply(team, chunks, tiles, lanes, v, weights, products, bias, inputs, ci, co, count, vectors, v_apart, m_apart):
+    """M[e] = V[e] U[e]; one chunk is one e."""
+    e = next_chunk(team)
+    while e < chunks:
+        _multiply(tiles, lanes, e, v, weights, products, bias, inputs, ci, co, count, vectors, v_apart, m_apart)
+        e = next_chunk(team)
+
+
+@kernel(TEAM, INT, OUT2, TABLE, INT, INT, IN1, IN1, OUT4, INT, INT, INT, INT, INT, INT)
+def transform_output(
+    team, chunks, workspace, functions, lanes, m, products, bias, y, down, across, start, end, lines, m_apart
+):  # fmt: skip
+    """y of the rows of tiles from ``start`` to ``end``; one chunk is ``lines`` of them."""
+    corner = workspace[next_chunk(team[MEMBERS:])]
+    co = (y.shape[3] + lanes - 1) // lanes * lanes
+    chunk = next_chunk(team)
+    while chunk < chunks:
+        for line in range(start + chunk * lines, min(start + (chunk + 1) * lines, end)):
+            at = (line - start) * across * co
+            _output_line(functions, lanes, m, y, line, down, across, products[at:], m_apart, bias, corner)
         chunk = next_chunk(team)
 
 
@@ -171,10 +225,33 @@ def turn(weights: NDArray) -> NDArray:
     return turned
 
 
+@inline
+def _transform_line(
+    tiles, functions, lanes, m, x, dy, line, above, left, strip, dy_strip, v, d, v_apart, d_apart, total_dy, constants
+):  # fmt: skip
+    """The transforms of x and dy for one row of tiles; what dy sums up to is added to ``total_dy``, if that has a place."""
+    t, down, across = m + 2, (dy.shape[1] + m - 1) // m, (dy.shape[2] + m - 1) // m
+    ci, co = (x.shape[3] + lanes - 1) // lanes * lanes, (dy.shape[3] + lanes - 1) // lanes * lanes
+    image, row = line // down, line % down * m
+    width, dy_width = across * m + 2, across * m
+    _cut_strip(x, image, row - above, -left, t, width, ci, strip)
+    _transform_strip(functions[m, INPUT], lanes, t, m, strip, width, ci, across, address(v), v_apart)
+    _cut_strip(dy, image, row, 0, m, dy_width, co, dy_strip)
+    _transform_strip(functions[m, GRADIENT], lanes, t, m, dy_strip, dy_width, co, across, address(d), d_apart)
+    widest = 4 * lanes
+    for first in range(0, total_dy.size, widest):
+        here = min(4, (co - first) // lanes)
+        at = address(total_dy) + 4 * first
+        product(
+            tiles, here, 1, address(constants) + 4 * (constants.size - 1), 0, 0, 0, address(dy_strip) + 4 * first, co, 0,
+            at, 0, at, 0, here * lanes, m * dy_width, 1,
+        )  # fmt: skip
+
+
 @kernel(TEAM, INT, OUT2, TABLE, TABLE, INT, INT, IN4, IN4, OUT4, OUT2, INT, INT, INT, INT, INT, INT, IN1)
 def kernel_products(
     team, chunks, workspace, tiles, functions, lanes, m, x, dy, parts, sums, above, left, lines, vectors, v_apart, d_apart,
-    zeros,
+    constants,
 ):  # fmt: skip
     """parts[p, e] (CI, CO) = Σ V[e]ᵀ D[e] over the tiles of a part; one chunk is one part. sums: Σ dy of it."""
     t = m + 2
@@ -189,35 +266,15 @@ def kernel_products(
     chunk = next_chunk(team)
     while chunk < chunks:
         begin, end = total * chunk // chunks, total * (chunk + 1) // chunks
-        sums[chunk] = 0
         for group in range(begin, end, lines):
             group_end = min(group + lines, end)
             count = (group_end - group) * across
             for line in range(group, group_end):
-                image, row = line // down, line % down * m
-                _cut_strip(x, image, row - above, -left, t, width, ci, strip)
-                place = (line - group) * across
-                _transform_strip(
-                    functions[m, INPUT], lanes, t, m, strip, width, ci, across, address(v) + 4 * place * ci, v_apart
-                )
-                _cut_strip(dy, image, row, 0, m, dy_width, co, dy_strip)
-                _transform_strip(
-                    functions[m, GRADIENT],
-                    lanes,
-                    t,
-                    m,
-                    dy_strip,
-                    dy_width,
-                    co,
-                    across,
-                    address(d) + 4 * place * co,
-                    d_apart,
-                )
-                total_dy = sums[chunk]
-                for pixel in range(m * dy_width):
-                    values = dy_strip[pixel * co : (pixel + 1) * co]
-                    for c in range(co):
-                        total_dy[c] += values[c]
+                place = line - group
+                _transform_line(
+                    tiles, functions, lanes, m, x, dy, line, above, left, strip, dy_strip, v[place * across * ci :],
+                    d[place * across * co :], v_apart, d_apart, sums[chunk], constants,
+                )  # fmt: skip
             for e in range(t * t):
                 for first in range(0, co, vectors * lanes):
                     here = min(vectors, (co - first) // lanes)
@@ -225,9 +282,48 @@ def kernel_products(
                     product(
                         tiles, here, inputs, address(v) + 4 * e * v_apart, 1, ci, 0,
                         address(d) + 4 * (e * d_apart + first), co, 0,
-                        address(zeros) if group == begin else at, 0 if group == begin else co, at, co,
+                        address(constants) if group == begin else at, 0 if group == begin else co, at, co,
                         here * lanes, count, 1,
                     )  # fmt: skip
+        chunk = next_chunk(team)
+
+
+@kernel(TEAM, INT, OUT2, TABLE, TABLE, INT, INT, IN4, IN4, OUT1, OUT1, OUT2, INT, INT, INT, INT, INT, INT, INT, IN1)
+def transform_both(
+    team, chunks, workspace, tiles, functions, lanes, m, x, dy, v, d, sums, above, left, start, end, lines, v_apart, d_apart,
+    constants,
+):  # fmt: skip
+    """V and D of the rows of tiles from ``start`` to ``end``; one chunk is ``lines`` of them. sums[chunk] += Σ dy."""
+    across = (dy.shape[2] + m - 1) // m
+    ci, co = (x.shape[3] + lanes - 1) // lanes * lanes, (dy.shape[3] + lanes - 1) // lanes * lanes
+    space = workspace[next_chunk(team[MEMBERS:])]
+    floats = (m + 2) * (across * m + 2) * ci
+    chunk = next_chunk(team)
+    while chunk < chunks:
+        for line in range(start + chunk * lines, min(start + (chunk + 1) * lines, end)):
+            place = line - start
+            _transform_line(
+                tiles, functions, lanes, m, x, dy, line, above, left, space[:floats], space[floats:],
+                v[place * across * ci :], d[place * across * co :], v_apart, d_apart, sums[chunk], constants,
+            )  # fmt: skip
+        chunk = next_chunk(team)
+
+
+@kernel(TEAM, INT, TABLE, INT, IN1, IN1, OUT3, INT, INT, INT, INT, IN1, INT)
+def multiply_both(team, chunks, tiles, lanes, v, d, total, v_apart, d_apart, ci, count, zeros, first_time):
+    """total[e] (CI, CO) += V[e]ᵀ D[e]; one chunk is one panel of one e."""
+    squares, inputs, co = total.shape
+    panels = chunks // squares
+    vectors = (co // lanes + panels - 1) // panels
+    chunk = next_chunk(team)
+    while chunk < chunks:
+        e, first = chunk // panels, chunk % panels * vectors * lanes
+        here = min(vectors, (co - first) // lanes)
+        at = address(total) + 4 * (e * inputs * co + first)
+        product(
+            tiles, here, inputs, address(v) + 4 * e * v_apart, 1, ci, 0, address(d) + 4 * (e * d_apart + first), co, 0,
+            address(zeros) if first_time else at, 0 if first_time else co, at, co, here * lanes, count, 1,
+        )  # fmt: skip
         chunk = next_chunk(team)
 
 
