@@ -89,16 +89,6 @@ def digits_run(tmp_path_factory) -> tuple[Path, Answer]:
 
 
 @pytest.fixture(scope="session")
-def short_run(tmp_path_factory) -> tuple[Path, Answer]:
-    """Three epochs on digits, with a checkpoint every 10 steps. (folder, what was printed)"""
-    home = tmp_path_factory.mktemp("short")
-    return home / "run", good(*SHORT, "--out", "run", cwd=home)
-
-
-SHORT = ("train", "digits", "--epochs", 3, "--seed", 5, "--checkpoint.every-steps", 10)
-
-
-@pytest.fixture(scope="session")
 def small_images(tmp_path_factory) -> Path:
     """An .npz of 80 images 12x12x3 in 4 classes that a network can tell apart, with a test part."""
     rng = np.random.default_rng(0)
@@ -109,3 +99,11 @@ def small_images(tmp_path_factory) -> Path:
     x = x.astype(np.uint8)
     np.savez(path, x=x[:60], y=y[:60], x_test=x[60:], y_test=y[60:], class_names=np.array(["north", "a", "b", "south"]))
     return path
+
+
+@pytest.fixture(scope="session")
+def short_run(tmp_path_factory, small_images) -> tuple[Path, Answer]:
+    """Three epochs on the small images, with a checkpoint every 10 steps. (folder, what was printed)"""
+    home = tmp_path_factory.mktemp("short")
+    settings = ("--model", "cnn1_avg", "--epochs", 3, "--batch-size", 2, "--seed", 5, "--checkpoint.every-steps", 10)
+    return home / "run", good("train", small_images, *settings, "--out", "run", cwd=home)

@@ -22,7 +22,7 @@ print(status, *[name for name in {heavy!r} if name in sys.modules])
 
 
 @pytest.mark.smoke
-@pytest.mark.parametrize("verb", [""] + VERBS[:2])
+@pytest.mark.parametrize("verb", ["", *VERBS[:2]])
 def test_help_loads_nothing_heavy(verb):
     script = LOADED.format(heavy=HEAVY)
     answer = subprocess.run(

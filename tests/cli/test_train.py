@@ -48,7 +48,7 @@ def test_its_config_repeats_a_run(short_run, tmp_path):
 
 def test_a_killed_and_resumed_run_is_the_uninterrupted_one(short_run, tmp_path):
     process = start("train", short_run[0] / "config.toml", "--epochs", 12, "--out", "run", cwd=tmp_path)
-    wait_for(lambda: (tmp_path / "run/checkpoints/step-00000050.safetensors").exists(), process)
+    wait_for(lambda: (tmp_path / "run/checkpoints/step-00000040.safetensors").exists(), process)
     process.kill()
     assert finish(process).status == -signal.SIGKILL
     done = len(rows(tmp_path / "run"))
@@ -60,8 +60,8 @@ def test_a_killed_and_resumed_run_is_the_uninterrupted_one(short_run, tmp_path):
 
 
 @pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
-def test_a_signal_saves_and_prints_how_to_resume(tmp_path, number, status):
-    process = start("train", "digits", "--epochs", 500, "--out", "my run", cwd=tmp_path)
+def test_a_signal_saves_and_prints_how_to_resume(small_images, tmp_path, number, status):
+    process = start("train", small_images, "--model", "cnn1_avg", "--epochs", 5000, "--out", "my run", cwd=tmp_path)
     wait_for(lambda: (tmp_path / "my run/metrics.jsonl").exists(), process)
     process.send_signal(number)
     answer = finish(process)
@@ -73,10 +73,6 @@ def test_a_signal_saves_and_prints_how_to_resume(tmp_path, number, status):
 
 def test_a_finished_run_can_be_trained_longer(short_run, tmp_path):
     good("train", short_run[0] / "config.toml", "--epochs", 1, "--out", "run", cwd=tmp_path)
-    refused = start("resume", "run", cwd=tmp_path)
-    answer = finish(refused)
-    assert answer.status == 2
-    assert "resume run --epochs 2" in answer.err
     good("resume", "run", "--epochs", 3, cwd=tmp_path)
     assert rows(tmp_path / "run") == rows(short_run[0])
     assert tomllib.loads((tmp_path / "run/config.toml").read_text())["training"]["epochs"] == 3
@@ -145,7 +141,7 @@ def test_a_time_limit_ends_the_run_properly(small_images, tmp_path):
 
 def test_both_engines_give_the_same_losses(small_images, tmp_path):
     # One batch an epoch: every line of the metrics is a step.
-    arguments = ("--model", "cnn2", "--batch-size", 16, "--limit-batches", 1, "--epochs", 20)
+    arguments = ("--model", "cnn2", "--batch-size", 8, "--limit-batches", 1, "--epochs", 20)
     for backend in ("numpy", "native"):
         good("train", small_images, *arguments, "--backend", backend, "--out", backend, cwd=tmp_path)
     losses = [[row["train_loss"] for row in rows(tmp_path / backend)[:20]] for backend in ("numpy", "native")]
