@@ -21,6 +21,7 @@ from typing import Any
 import numpy as np
 import safetensors.numpy
 from numpy.typing import NDArray
+from safetensors import SafetensorError
 
 from .. import files
 from ..errors import DataError, FileFormatError
@@ -116,10 +117,15 @@ def save_checkpoint(path: str | os.PathLike[str], checkpoint: Checkpoint) -> Non
         }
     )
     header = {"format": FORMAT, "version": VERSION, "content": content, "checksum": _checksum(content, arrays)}
-    data = safetensors.numpy.save(arrays, metadata=header)
-    if shutil.disk_usage(path.parent).free < len(data):
-        raise OSError(errno.ENOSPC, f"No space left on device: {len(data):,} bytes needed", str(path))
-    files.write_atomically(path, lambda temporary: temporary.write_bytes(data))
+    size = sum(array.nbytes for array in arrays.values()) + len(content)
+    if shutil.disk_usage(path.parent).free < size:
+        raise OSError(errno.ENOSPC, f"No space left on device: {size:,} bytes needed", str(path))
+    try:
+        files.write_atomically(path, lambda temporary: safetensors.numpy.save_file(arrays, temporary, metadata=header))
+    except SafetensorError as error:  # its text ends in "(os error 28)"
+        number = re.search(r"os error (\d+)", str(error))
+        code = int(number[1]) if number else errno.EIO
+        raise OSError(code, os.strerror(code), str(path)) from error
 
 
 def checkpoint_path(folder: str | os.PathLike[str], step: int) -> Path:
