@@ -7,8 +7,17 @@ import pytest
 
 from pellucid import ops
 from pellucid.differentiation import gradient_errors
-from pellucid.layers import Layer, Weight
-from pellucid.testing import adjoint_error, assert_gradients, assert_layer, check_gradients, check_layer
+from pellucid.layers import BatchNormalization, Conv2D, Dense, Dropout, Flatten, Layer, Weight
+from pellucid.model import Sequential
+from pellucid.testing import (
+    adjoint_error,
+    assert_gradients,
+    assert_layer,
+    assert_model,
+    check_gradients,
+    check_layer,
+    check_model,
+)
 
 RNG = np.random.default_rng(0)
 POINT = {"a": RNG.normal(size=(40, 30)), "b": RNG.normal(size=3)}
@@ -252,3 +261,39 @@ def test_the_layer_itself_is_not_touched():
     check_layer(layer, (3,))
     np.testing.assert_array_equal(layer.params["scale"], before)
     assert layer.input_shape == (4,)
+
+
+# Models ------------------------------------------------------------------------------------------------------------
+
+
+def network(*middle):
+    model = Sequential(
+        [Conv2D(3, 3, activation="tanh"), BatchNormalization(), *middle, Flatten(), Dropout(0.3), Dense(4, "softmax")]
+    )
+    model.compile(loss="cce", input_shape=(6, 5, 2))
+    return model
+
+
+@pytest.mark.parametrize("method", ["complex", "central"])
+def test_a_right_model_passes(method):
+    assert_model(network(_Scale()), method=method)
+
+
+def test_a_wrong_layer_of_a_model_is_named_and_what_lies_behind_it_is_right():
+    report = check_model(network(_HalvesItsGradient(name="odd")))
+    assert [row.path for row in report.rows if row.error > report.tolerance] == ["odd/scale"]
+
+
+def test_a_wrong_input_gradient_spoils_what_lies_in_front_of_it():
+    class _LosesTheInputGradient(_Scale):
+        def backward(self, dy, cache, *, input_gradient=True):
+            dx, found = super().backward(dy, cache)
+            return 1.01 * dx, found
+
+    Layer.classes["_LosesTheInputGradient"] = _LosesTheInputGradient  # the fixture forgets it again
+    report = check_model(network(_LosesTheInputGradient(name="odd")))
+    wrong = {row.path for row in report.rows if row.error > report.tolerance}
+    assert {"conv1/kernel", "batch_norm1/gamma", "batch_norm1/beta"} <= wrong
+    assert not {"odd/scale", "dense1/kernel", "dense1/bias"} & wrong
+    with pytest.raises(AssertionError, match="conv1/kernel"):
+        assert_model(network(_LosesTheInputGradient(name="odd")))
