@@ -1,6 +1,7 @@
 """A program that trains on the digits in a run folder and goes on where it was: what the tests of faults kill.
 
-python digits_run.py FOLDER DATA RESULT [--slow SECONDS] [--fsize BYTES] [--die-in-write STEP] [--learning-rate RATE]
+python digits_run.py FOLDER DATA RESULT [--slow SECONDS] [--fsize BYTES] [--die-in-write STEP] [--optimizer NAME]
+    [--dtype TYPE] [--learning-rate RATE]
 """
 
 import argparse
@@ -11,7 +12,7 @@ import time
 import numpy as np
 import safetensors.numpy
 
-from pellucid import training
+from pellucid import optimizers, training
 from pellucid.layers import BatchNormalization, Conv2D, Dense, Dropout, Flatten, MaxPooling2D
 from pellucid.model import Sequential
 
@@ -40,6 +41,8 @@ def main():
     parser.add_argument("--fsize", type=int)
     parser.add_argument("--die-in-write", type=int)
     parser.add_argument("--learning-rate", type=float, default=0.01)
+    parser.add_argument("--optimizer", default="adam")
+    parser.add_argument("--dtype", default="float32")
     options = parser.parse_args()
     # As in a shell, also where the tests themselves run in the background, which has its signals ignored.
     signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -49,7 +52,9 @@ def main():
         x, y = digits["x"], digits["y"]
     layers = [Conv2D(4, 3, activation="relu"), BatchNormalization(), MaxPooling2D(2), Dropout(0.3)]
     model = Sequential([*layers, Flatten(), Dense(10, activation="softmax")])
-    model.compile("adam", "cce", learning_rate=options.learning_rate, input_shape=(8, 8, 1), seed=SEED)
+    optimizer = optimizers.get(options.optimizer, learning_rate=options.learning_rate)
+    model.compile(optimizer, "cce", input_shape=(8, 8, 1), seed=SEED)
+    model.astype(options.dtype)
 
     if not os.path.exists(options.folder):
         training.RunFolder.create(options.folder, "")
