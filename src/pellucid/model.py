@@ -53,7 +53,7 @@ class Sequential(Chain):
         self.optimizer: optimizers.Optimizer | None = None
         self.loss: losses.Loss | None = None
         self.metrics: dict[str, scores.Metric] = {}
-        self._plans: dict[tuple[str, str | None], Chain] = {}
+        self._plans: dict[tuple[Any, ...], Chain] = {}
 
     # Build and compile -----------------------------------------------------------------------------------------------
 
@@ -112,8 +112,8 @@ class Sequential(Chain):
         self._plans = {}
 
     def _plan(self, network: Chain) -> Chain:
-        """The plan of this model, or of this model without its last activation; made once for each backend."""
-        key = (backend.get_backend(), network.final_activation)
+        """The plan of this model, or of this model without its last activation; made once for each backend and list of layers."""
+        key = (backend.get_backend(), network.final_activation, *self.layers)
         if key not in self._plans:
             self._plans[key] = planned(network)  # type: ignore[assignment]
         return self._plans[key]
