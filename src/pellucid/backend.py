@@ -104,7 +104,7 @@ def set_num_threads(n: int) -> None:
 
     ``PELLUCID_NUM_THREADS`` sets it for a process; the default is the number of cores this process may use.
     """
-    if not isinstance(n, int) or n < 1:
+    if not isinstance(n, int) or isinstance(n, bool) or n < 1:
         raise PellucidError(f"The number of threads was {n!r}; wanted a whole number of at least 1.")
     from .kernels import threads
 
