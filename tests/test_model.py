@@ -353,3 +353,21 @@ def test_a_compiled_model_can_be_compiled_again_and_keeps_what_it_learned():
     assert model.metrics == {}
     model.compile(input_shape=(8, 8, 1))
     np.testing.assert_array_equal(model.predict(x), before)
+
+
+@pytest.mark.parametrize("which", ["numpy", "native"])
+def test_a_network_whose_layers_were_changed_is_another_network(which):
+    """Nothing that was prepared for the old one is used for the new one."""
+    (x, y), model = images(), small()
+    with backend.using(which):
+        model.predict(x), model.train_on_batch(x, y)
+        head = model.layers.pop()
+        features = model.predict(x)
+        assert features.shape == (len(x), 36)
+        model.layers.append(head.clone())
+        head = model.layers[-1]
+        head.build((36,), seed=9)
+        np.testing.assert_allclose(model.predict(x), head(features), rtol=1e-5, atol=1e-6)
+        before = {path: a.copy() for path, a in model.params.items()}
+        model.train_on_batch(x, y)
+        assert all((a != before[path]).any() for path, a in model.params.items())
