@@ -104,7 +104,15 @@ def _is_product(geo: Geometry, groups: int) -> bool:
 
 
 def _run(
-    x: NDArray, kernel: NDArray, bias: NDArray | None, y: NDArray, rows: Axis, columns: Axis, groups: int, turned: bool
+    x: NDArray,
+    kernel: NDArray,
+    bias: NDArray | None,
+    y: NDArray,
+    rows: Axis,
+    columns: Axis,
+    groups: int,
+    turned: bool,
+    floor: int = simd.NO_FLOOR,
 ) -> None:
     """y = bias + convolution of x, or of dy with ``turned`` weights, cut into chunks that depend on the shapes alone."""
     lanes = machine.vectors().lanes
@@ -129,7 +137,7 @@ def _run(
     parallel_for(
         convolve.convolve, blocks * (len(starts) - 1) * panel_chunks, simd.tiles(), lanes, x, packed,
         whole_vectors(bias, y.shape[3]), y, lines, starts, columns.segments, taps, columns.taps.size, groups, vectors,
-        images, panels,
+        images, panels, floor,
     )  # fmt: skip
 
 

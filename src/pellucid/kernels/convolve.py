@@ -11,9 +11,10 @@ k runs over the pixels of an image row, r over rows or images.
 
 from __future__ import annotations
 
+from .assembly import address
 from .gemm import product
 from .jit import IN1, IN4, INT, INTS, OUT1, OUT2, OUT4, OUT5, TABLE, TEAM, inline, kernel
-from .simd import address
+from .simd import NO_FLOOR
 from .threads import MEMBERS, next_chunk
 
 
@@ -55,17 +56,17 @@ def pack_weights(team, chunks, weights, row_taps, column_taps, groups, turned, w
 
 
 @inline
-def _fill_line(y, count, step, bias, columns):
+def _fill_line(y, count, step, bias, columns, floor):
     """Pixels that see no tap at all: only the bias. y starts at the first pixel; ``step`` floats lie between pixels."""
     for i in range(count):
         pixel = y[i * step : i * step + columns]
         for c in range(columns):
-            pixel[c] = bias[c]
+            pixel[c] = bias[c] if floor == NO_FLOOR or bias[c] > 0 else 0
 
 
 @inline
 def _convolve_rectangle(
-    tiles, x, packed, bias, y, image, rows, columns, group, inputs, first, valid, panel, full, here, kw
+    tiles, x, packed, bias, y, image, target, rows, columns, group, inputs, first, valid, panel, full, here, kw, floor
 ):  # fmt: skip
     """All pixels of one rectangle, for the output channels of one panel. rows, columns: segments of the two axes."""
     out_row, out_row_step, row_count, in_row, in_row_step, row_tap, row_taps, row_tap_step = rows
@@ -73,7 +74,7 @@ def _convolve_rectangle(
     width, ci, co, out_width = x.shape[2], x.shape[3], y.shape[3], y.shape[2]
     y_pixel, y_line = out_col_step * co, out_row_step * out_width * co
     x_pixel, x_line = in_col_step * ci, in_row_step * width * ci
-    y_at = ((image * y.shape[1] + out_row) * out_width + out_col) * co + first
+    y_at = ((target * y.shape[1] + out_row) * out_width + out_col) * co + first
     x_at = ((image * x.shape[1] + in_row) * width + in_col) * ci + group * inputs
     lines, pixels = row_count, col_count
     if row_count > col_count:  # lines run downwards
@@ -81,7 +82,7 @@ def _convolve_rectangle(
         y_pixel, y_line, x_pixel, x_line = y_line, y_pixel, x_line, x_pixel
     if row_taps == 0 or col_taps == 0:
         for line in range(lines):
-            _fill_line(y.reshape(-1)[y_at + line * y_line :], pixels, y_pixel, bias[first:], valid)
+            _fill_line(y.reshape(-1)[y_at + line * y_line :], pixels, y_pixel, bias[first:], valid, floor)
         return
     tap = inputs * full
     weights = address(packed) + 4 * (panel + (row_tap * kw + col_tap) * tap)
@@ -93,7 +94,7 @@ def _convolve_rectangle(
         if joined:
             product(
                 tiles, here, pixels, a, x_pixel, 1, row_tap_step * width * ci, weights, full, kw * tap,
-                start, start_step, c, y_pixel, valid, col_taps * ci, row_taps,
+                start, start_step, c, y_pixel, valid, col_taps * ci, row_taps, floor,
             )  # fmt: skip
         else:
             for i in range(row_taps):
@@ -101,40 +102,57 @@ def _convolve_rectangle(
                     tiles, here, pixels, a + 4 * i * row_tap_step * width * ci, x_pixel, 1, col_tap_step * ci,
                     weights + 4 * i * kw * tap, full, tap,
                     start, start_step, c, y_pixel, valid, inputs, col_taps,
+                    floor if i == row_taps - 1 else NO_FLOOR,
                 )  # fmt: skip
                 start, start_step = c, y_pixel
 
 
-@kernel(TEAM, INT, TABLE, INT, IN4, IN1, IN1, OUT4, TABLE, INTS, TABLE, INT, INT, INT, INT, INT, INT)
-def convolve(
-    team, chunks, tiles, lanes, x, packed, bias, y, rows, bands, columns, taps, kw, groups, vectors, images, panels
+@inline
+def convolve_images(
+    tiles, lanes, x, packed, bias, y, begin, end, target, rows, row_begin, row_end, columns, taps, kw, groups, vectors,
+    panel_begin, panel_end, floor,
 ):  # fmt: skip
-    """y = bias + x * weights. One chunk is ``images`` images, one band of rows and ``panels`` panels of output channels."""
-    n, inputs, outputs = x.shape[0], x.shape[3] // groups, y.shape[3] // groups
+    """y[target], … = bias + x[begin:end] * weights, in the rectangles of some segments of rows, for some panels of weights."""
+    inputs, outputs = x.shape[3] // groups, y.shape[3] // groups
     width = vectors * lanes
     whole = (outputs + lanes - 1) // lanes * lanes
     group_panels = (outputs + width - 1) // width
-    band_count = bands.size - 1
-    panel_chunks = (group_panels * groups + panels - 1) // panels
+    for p in range(panel_begin, min(panel_end, group_panels * groups)):
+        group, first = p // group_panels, p % group_panels * width
+        full, valid = min(width, whole - first), min(width, outputs - first)
+        panel = (group * whole + first) * taps * inputs
+        for image in range(begin, end):
+            for i in range(row_begin, row_end):
+                r = rows[i]
+                row = (r[0], r[1], r[2], r[3], r[4], r[5], r[6], r[7])
+                for j in range(columns.shape[0]):
+                    s = columns[j]
+                    column = (s[0], s[1], s[2], s[3], s[4], s[5], s[6], s[7])
+                    _convolve_rectangle(
+                        tiles, x, packed, bias, y, image, target + image - begin, row, column, group, inputs,
+                        group * outputs + first, valid, panel, full, full // lanes, kw, floor,
+                    )  # fmt: skip
+
+
+@kernel(TEAM, INT, TABLE, INT, IN4, IN1, IN1, OUT4, TABLE, INTS, TABLE, INT, INT, INT, INT, INT, INT, INT)
+def convolve(
+    team, chunks, tiles, lanes, x, packed, bias, y, rows, bands, columns, taps, kw, groups, vectors, images, panels,
+    floor,
+):  # fmt: skip
+    """y = bias + x * weights. One chunk is ``images`` images, one band of rows and ``panels`` panels of output channels."""
+    band_count, n = bands.size - 1, x.shape[0]
+    width = vectors * lanes
+    all_panels = (y.shape[3] // groups + width - 1) // width * groups
+    panel_chunks = (all_panels + panels - 1) // panels
     chunk = next_chunk(team)
     while chunk < chunks:
         block, rest = chunk // (band_count * panel_chunks), chunk % (band_count * panel_chunks)
         band, panel_chunk = rest // panel_chunks, rest % panel_chunks
-        for p in range(panel_chunk * panels, min((panel_chunk + 1) * panels, group_panels * groups)):
-            group, first = p // group_panels, p % group_panels * width
-            full, valid = min(width, whole - first), min(width, outputs - first)
-            panel = (group * whole + first) * taps * inputs
-            for image in range(block * images, min((block + 1) * images, n)):
-                for i in range(bands[band], bands[band + 1]):
-                    r = rows[i]
-                    row = (r[0], r[1], r[2], r[3], r[4], r[5], r[6], r[7])
-                    for j in range(columns.shape[0]):
-                        s = columns[j]
-                        column = (s[0], s[1], s[2], s[3], s[4], s[5], s[6], s[7])
-                        _convolve_rectangle(
-                            tiles, x, packed, bias, y, image, row, column, group, inputs, group * outputs + first,
-                            valid, panel, full, full // lanes, kw,
-                        )  # fmt: skip
+        begin, end = block * images, min((block + 1) * images, n)
+        convolve_images(
+            tiles, lanes, x, packed, bias, y, begin, end, begin, rows, bands[band], bands[band + 1], columns, taps, kw,
+            groups, vectors, panel_chunk * panels, (panel_chunk + 1) * panels, floor,
+        )  # fmt: skip
         chunk = next_chunk(team)
 
 
@@ -151,6 +169,56 @@ def _copy_panel(dy, image, count, first, valid, full, panel):
                 target[c] = line[c]
             for c in range(valid, full):
                 target[c] = 0
+
+
+@inline
+def add_taps(
+    tiles, x, image, count, b0, b_pixel, out_height, out_width, parts, part, group, first, valid, here, zeros, afresh,
+    row_out, row_count, row_in, col_out, col_count, col_in, row_step, col_step, merged,
+):  # fmt: skip
+    """parts[part] += xᵀ dy over ``count`` images, for the output channels of one panel; ``afresh``: instead of what is there.
+
+    b0 is the address of these channels of dy of the first image, whose pixels lie ``b_pixel`` floats apart.
+    """
+    height, width, ci = x.shape[1], x.shape[2], x.shape[3]
+    kh, kw, inputs, co = parts.shape[1], parts.shape[2], parts.shape[3], parts.shape[4]
+    for i in range(kh):
+        for j in range(1 if merged else kw):
+            c = address(parts) + 4 * ((((part * kh + i) * kw + j) * inputs) * co + first)
+            start, start_step = (zeros, 0) if afresh else (c, co)
+            m = inputs * kw if merged else inputs
+            lines, across = row_count[i], col_count[j]
+            if lines == 0 or across == 0:
+                if afresh:
+                    for k in range(m):
+                        parts[part, i, j + k // inputs, k % inputs, first : first + valid] = 0
+                continue
+            a = address(x) + 4 * (((image * height + row_in[i]) * width + col_in[j]) * ci + group * inputs)
+            b = b0 + 4 * (row_out[i] * out_width + col_out[j]) * b_pixel
+            line_a, line_b = row_step * width * ci, out_width * b_pixel
+            image_a, image_b = height * width * ci, out_height * out_width * b_pixel
+            if across == out_width and line_a == across * col_step * ci:  # whole rows: one run of pixels
+                across, lines = across * lines, 1
+            # of lines and images, the tile runs over the longer one and this loop over the shorter
+            outer, repeats = count, lines
+            outer_a, outer_b, a_r, b_r = image_a, image_b, line_a, line_b
+            if lines < count:
+                outer, repeats = lines, count
+                outer_a, outer_b, a_r, b_r = line_a, line_b, image_a, image_b
+            for o in range(outer):
+                product(
+                    tiles, here, m, a + 4 * o * outer_a, 1, col_step * ci, a_r, b + 4 * o * outer_b, b_pixel, b_r,
+                    start, start_step, c, co, valid, across, repeats,
+                )  # fmt: skip
+                start, start_step = c, co
+
+
+@inline
+def add_pixels(tiles, b0, b_pixel, pixels, total, valid, here, zeros, one, afresh):
+    """total += Σ dy over pixels for the channels of one panel; b0 and total are addresses. A product with ones."""
+    product(
+        tiles, here, 1, one, 0, 0, 0, b0, b_pixel, 0, zeros if afresh else total, 0, total, 0, valid, pixels, 1
+    )  # fmt: skip
 
 
 @kernel(
@@ -187,13 +255,10 @@ def kernel_gradient(
     images are taken at a time; ``merged``: all taps of a kernel row reach the same outputs, so that they are one product.
     ``constants``: zeros as long as a tile is wide, then a one.
     """
-    n, height, width, ci = x.shape
-    out_height, out_width, co = dy.shape[1], dy.shape[2], dy.shape[3]
-    count_parts, kh, kw, inputs = parts.shape[0], parts.shape[1], parts.shape[2], parts.shape[3]
-    outputs = co // groups
+    n, co, outputs = x.shape[0], dy.shape[3], dy.shape[3] // groups
+    count_parts, pixels = parts.shape[0], dy.shape[1] * dy.shape[2]
     wide = vectors * lanes
     group_panels = (outputs + wide - 1) // wide
-    pixels = out_height * out_width
     panel = workspace[next_chunk(team[MEMBERS:])]
     zeros, one = address(constants), address(constants) + 4 * (constants.size - 1)
     chunk = next_chunk(team)
@@ -208,41 +273,12 @@ def kernel_gradient(
         for image in range(begin, end, together):
             count = min(together, end - image)
             _copy_panel(dy, image, count, first, valid, full, panel)
-            b0 = address(panel)
             if bias_parts.shape[0] > 0:
                 total = address(bias_parts) + 4 * (part * co + first)
-                product(
-                    tiles, here, 1, one, 0, 0, 0, b0, full, 0, zeros if image == begin else total, 0, total, 0, valid,
-                    count * pixels, 1,
-                )  # fmt: skip
-            for i in range(kh):
-                for j in range(1 if merged else kw):
-                    c = address(parts) + 4 * ((((part * kh + i) * kw + j) * inputs) * co + first)
-                    start, start_step = (zeros, 0) if image == begin else (c, co)
-                    m = inputs * kw if merged else inputs
-                    lines, across = row_count[i], col_count[j]
-                    if lines == 0 or across == 0:
-                        if image == begin:
-                            for k in range(m):
-                                parts[part, i, j + k // inputs, k % inputs, first : first + valid] = 0
-                        continue
-                    a = address(x) + 4 * (((image * height + row_in[i]) * width + col_in[j]) * ci + group * inputs)
-                    b = b0 + 4 * (row_out[i] * out_width + col_out[j]) * full
-                    line_a, line_b = row_step * width * ci, out_width * full
-                    image_a, image_b = height * width * ci, pixels * full
-                    if across == out_width and line_a == across * col_step * ci:  # whole rows: one run of pixels
-                        across, lines = across * lines, 1
-                    # of lines and images, the tile runs over the longer one and this loop over the shorter
-                    outer, repeats = count, lines
-                    outer_a, outer_b, a_r, b_r = image_a, image_b, line_a, line_b
-                    if lines < count:
-                        outer, repeats = lines, count
-                        outer_a, outer_b, a_r, b_r = line_a, line_b, image_a, image_b
-                    for o in range(outer):
-                        product(
-                            tiles, here, m, a + 4 * o * outer_a, 1, col_step * ci, a_r,
-                            b + 4 * o * outer_b, full, b_r,
-                            start, start_step, c, co, valid, across, repeats,
-                        )  # fmt: skip
-                        start, start_step = c, co
+                add_pixels(tiles, address(panel), full, count * pixels, total, valid, here, zeros, one, image == begin)
+            add_taps(
+                tiles, x, image, count, address(panel), full, dy.shape[1], dy.shape[2], parts, part, group, first, valid,
+                here, zeros, image == begin, row_out, row_count, row_in, col_out, col_count, col_in, row_step, col_step,
+                merged,
+            )  # fmt: skip
         chunk = next_chunk(team)

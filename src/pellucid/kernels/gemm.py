@@ -13,29 +13,32 @@ import numpy as np
 from numpy.typing import NDArray
 
 from . import machine, simd, threads
+from .assembly import address, call
 from .buffers import aligned
-from .jit import FLOAT, IN1, IN2, INT, OUT1, OUT2, TABLE, TEAM, inline, kernel
-from .simd import address, call_tile
+from .jit import IN1, IN2, INT, OUT1, OUT2, TABLE, TEAM, inline, kernel
+from .simd import NO_FLOOR
 from .threads import next_chunk, parallel_for
 
 BLOCK_DEPTH = 512  # of a panel of B, so that it stays in the nearest cache but one
 
 
 @inline
-def product(tiles, vectors, rows, a, a_m, a_k, a_r, b, b_k, b_r, d, d_m, c, c_m, columns, depth, repeats):
+def product(
+    tiles, vectors, rows, a, a_m, a_k, a_r, b, b_k, b_r, d, d_m, c, c_m, columns, depth, repeats, floor=NO_FLOOR
+):
     """C = D + Σ_r Σ_k A·B for any number of rows; a, b, c and d are addresses (see ``simd``)."""
     tallest = tiles[vectors, 0]
     pieces = (rows + tallest - 1) // tallest
     first = 0
     for piece in range(pieces):
         end = rows * (piece + 1) // pieces
-        call_tile(
+        call(
             tiles[vectors, end - first],
             a + 4 * first * a_m, a_m, a_k, a_r,
             b, b_k, b_r,
             d + 4 * first * d_m, d_m,
             c + 4 * first * c_m, c_m,
-            columns, depth, repeats,
+            columns, depth, repeats, floor,
         )  # fmt: skip
         first = end
 
@@ -94,8 +97,8 @@ def _pack(team, chunks, b, transposed, width, lanes, packed):
         chunk = next_chunk(team)
 
 
-@kernel(TEAM, INT, TABLE, INT, IN2, INT, IN1, IN1, OUT2, INT, INT, INT)
-def _multiply(team, chunks, tiles, lanes, a, transposed, packed, bias, c, vectors, row_block, depth_block):
+@kernel(TEAM, INT, TABLE, INT, IN2, INT, IN1, IN1, OUT2, INT, INT, INT, INT)
+def _multiply(team, chunks, tiles, lanes, a, transposed, packed, bias, c, vectors, row_block, depth_block, floor):
     """C = bias + A B; one chunk is some rows of C and one panel of B."""
     rows, columns = c.shape
     depth = a.shape[0] if transposed else a.shape[1]
@@ -115,7 +118,7 @@ def _multiply(team, chunks, tiles, lanes, a, transposed, packed, bias, c, vector
                 address(a) + 4 * (m0 * a_m + k0 * a_k), a_m, a_k, 0,
                 address(packed) + 4 * (n0 * depth + k0 * here * lanes), here * lanes, 0,
                 address(bias) + 4 * n0 if k0 == 0 else at, 0 if k0 == 0 else columns,
-                at, columns, valid, min(depth_block, depth - k0), 1,
+                at, columns, valid, min(depth_block, depth - k0), 1, floor if k0 + depth_block >= depth else NO_FLOOR,
             )  # fmt: skip
         chunk = next_chunk(team)
 
@@ -161,8 +164,12 @@ def matmul(
     *,
     transpose_a: bool = False,
     transpose_b: bool = False,
+    floor: int = NO_FLOOR,
 ) -> NDArray[np.float32]:
-    """A B + bias for float32 C-contiguous matrices, either one transposed if asked: (M, K) (K, N) -> (M, N)."""
+    """A B + bias for float32 C-contiguous matrices, either one transposed if asked: (M, K) (K, N) -> (M, N).
+
+    ``floor`` is ``simd.RELU`` to set what is negative to zero.
+    """
     rows = a.shape[1] if transpose_a else a.shape[0]
     depth, columns = b.shape[::-1] if transpose_b else b.shape
     c = aligned((rows, columns))
@@ -170,7 +177,7 @@ def matmul(
         return c
     if depth == 0:
         c[...] = 0 if bias is None else bias
-        return c
+        return c if floor == NO_FLOOR else np.maximum(c, 0)
     lanes = machine.vectors().lanes
     vectors = panel_vectors(columns, rows=rows)
     panels, padded = panel_blocks(columns, vectors)
@@ -182,9 +189,9 @@ def matmul(
     chunks = panels * -(-rows // row_block)
     parallel_for(
         _multiply, chunks, simd.tiles(), lanes, a, int(transpose_a), packed, whole_vectors(bias, columns), c, vectors,
-        row_block, BLOCK_DEPTH,
+        row_block, BLOCK_DEPTH, floor,
     )  # fmt: skip
     return c
 
 
-__all__ = ["FLOAT", "aligned", "matmul", "panel_blocks", "panel_vectors", "product", "sum_parts", "threads"]
+__all__ = ["aligned", "matmul", "panel_blocks", "panel_vectors", "product", "sum_parts", "threads"]

@@ -17,9 +17,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from . import machine, moments
+from .assembly import address
 from .buffers import aligned
 from .jit import IN1, IN2, INT, OUT1, OUT3, TABLE, TEAM, array_of, kernel
-from .simd import address
 from .threads import next_chunk, parallel_for
 
 CHUNK = 1 << 14  # floats

@@ -32,6 +32,7 @@ from .buffers import aligned
 from .conv import Conv2DCache
 from .gemm import panel_vectors, whole_vectors
 from .jit import array_of
+from .simd import NO_FLOOR
 from .threads import parallel_for
 
 SHARED_FLOATS = 36 * 128 * 128  # of U, up to which each thread reads it for itself
@@ -145,7 +146,9 @@ def _apart(floats: int) -> int:
     return floats + 16
 
 
-def _convolve(x: NDArray, kernel: NDArray, bias: NDArray | None, y: NDArray, before: tuple[int, int]) -> None:
+def _convolve(
+    x: NDArray, kernel: NDArray, bias: NDArray | None, y: NDArray, before: tuple[int, int], floor: int = NO_FLOOR
+) -> None:
     """y = bias + x * kernel; ``before`` are the rows above and the columns left of the image that y begins with."""
     lanes = machine.vectors().lanes
     m = tile_size(y.shape[1:3])
@@ -163,7 +166,7 @@ def _convolve(x: NDArray, kernel: NDArray, bias: NDArray | None, y: NDArray, bef
     if not together:
         parallel_for(
             loops.convolve, -(-total // lines), simd.tiles(), transforms.table(), lanes, m, x, weights, bias, y, *before,
-            lines, vectors, *apart, workspace=strip + squares * sum(apart) + m * m * co,
+            lines, vectors, *apart, floor, workspace=strip + squares * sum(apart) + m * m * co,
         )  # fmt: skip
         return
     # the weights are too large to be read for every group: some hundred tiles are transformed, then multiplied together
@@ -182,7 +185,7 @@ def _convolve(x: NDArray, kernel: NDArray, bias: NDArray | None, y: NDArray, bef
         )  # fmt: skip
         parallel_for(
             loops.transform_output, chunks, transforms.table(), lanes, m, products, bias, y, down, across, start, end,
-            each, apart[1], workspace=m * m * co,
+            each, apart[1], floor, workspace=m * m * co,
         )  # fmt: skip
 
 

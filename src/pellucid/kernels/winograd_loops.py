@@ -5,12 +5,13 @@ from __future__ import annotations
 from numpy.typing import NDArray
 
 from . import machine, transforms
+from .assembly import address, call
 from .buffers import aligned
 from .gemm import product
 from .jit import IN1, IN4, INT, OUT1, OUT2, OUT3, OUT4, TABLE, TEAM, inline, kernel
-from .simd import address
+from .simd import NO_FLOOR
 from .threads import MEMBERS, next_chunk, parallel_for
-from .transforms import GRADIENT, INPUT, OUTPUT, WEIGHTS, WEIGHTS_BACK, call_transform
+from .transforms import GRADIENT, INPUT, OUTPUT, WEIGHTS, WEIGHTS_BACK
 
 
 @inline
@@ -43,9 +44,9 @@ def _cut_strip(x, image, top, left, height, width, channels, strip):
 def _transform_strip(function, lanes, size, step, strip, width, channels, across, target, apart):
     """The transforms of all tiles of one strip: tile i begins at column i·step; its 36 parts lie ``apart`` from each other."""
     for tile in range(across):
-        call_transform(
+        call(
             function, address(strip) + 4 * tile * step * channels, width * channels, channels,
-            target + 4 * tile * channels, size * apart, apart, channels // lanes, 0,
+            target + 4 * tile * channels, size * apart, apart, channels // lanes, 0, NO_FLOOR,
         )  # fmt: skip
 
 
@@ -66,12 +67,12 @@ def _multiply(tiles, lanes, e, v, weights, products, bias, inputs, ci, co, count
         product(
             tiles, here, count, address(v) + 4 * e * v_apart, ci, 1, 0,
             address(weights) + 4 * (e * co + first) * inputs, here * lanes, 0,
-            address(bias) + 4 * co, 0, address(products) + 4 * (e * m_apart + first), co, here * lanes, inputs, 1,
+            address(bias) + 4 * co, 0, address(products) + 4 * (e * m_apart + first), co, here * lanes, inputs, 1, NO_FLOOR,
         )  # fmt: skip
 
 
 @inline
-def _output_line(functions, lanes, m, y, line, down, across, products, m_apart, bias, corner):
+def _output_line(functions, lanes, m, y, line, down, across, products, m_apart, bias, corner, floor):
     """y for one row of tiles; tiles that stick out over the edge go through ``corner``."""
     outputs = y.shape[3]
     co = (outputs + lanes - 1) // lanes * lanes
@@ -82,14 +83,14 @@ def _output_line(functions, lanes, m, y, line, down, across, products, m_apart, 
         high, wide = min(m, y.shape[1] - row), min(m, y.shape[2] - column)
         if high == m and wide == m and co == outputs:
             place = ((image * y.shape[1] + row) * y.shape[2] + column) * outputs
-            call_transform(
+            call(
                 functions[m, OUTPUT], source, (m + 2) * m_apart, m_apart, address(y) + 4 * place, y.shape[2] * outputs,
-                outputs, co // lanes, address(bias),
+                outputs, co // lanes, address(bias), floor,
             )  # fmt: skip
             continue
-        call_transform(
+        call(
             functions[m, OUTPUT], source, (m + 2) * m_apart, m_apart, address(corner), m * co, co, co // lanes,
-            address(bias),
+            address(bias), floor,
         )  # fmt: skip
         for i in range(high):
             for j in range(wide):
@@ -98,9 +99,10 @@ def _output_line(functions, lanes, m, y, line, down, across, products, m_apart, 
                     target[c] = pixel[c]
 
 
-@kernel(TEAM, INT, OUT2, TABLE, TABLE, INT, INT, IN4, IN1, IN1, OUT4, INT, INT, INT, INT, INT, INT)
+@kernel(TEAM, INT, OUT2, TABLE, TABLE, INT, INT, IN4, IN1, IN1, OUT4, INT, INT, INT, INT, INT, INT, INT)
 def convolve(
-    team, chunks, workspace, tiles, functions, lanes, m, x, weights, bias, y, above, left, lines, vectors, v_apart, m_apart
+    team, chunks, workspace, tiles, functions, lanes, m, x, weights, bias, y, above, left, lines, vectors, v_apart, m_apart,
+    floor,
 ):  # fmt: skip
     """One chunk is a group: ``lines`` rows of tiles, carried through all stages in the nearest caches."""
     squares, inputs = (m + 2) * (m + 2), x.shape[3]
@@ -122,7 +124,7 @@ def convolve(
             _multiply(tiles, lanes, e, v, weights, products, bias, inputs, ci, co, count, vectors, v_apart, m_apart)
         for line in range(begin, end):
             at = (line - begin) * across * co
-            _output_line(functions, lanes, m, y, line, down, across, products[at:], m_apart, bias, corner)
+            _output_line(functions, lanes, m, y, line, down, across, products[at:], m_apart, bias, corner, floor)
         chunk = next_chunk(team)
 
 
@@ -149,9 +151,9 @@ def multiply(team, chunks, tiles, lanes, v, weights, products, bias, inputs, ci,
         e = next_chunk(team)
 
 
-@kernel(TEAM, INT, OUT2, TABLE, INT, INT, IN1, IN1, OUT4, INT, INT, INT, INT, INT, INT)
+@kernel(TEAM, INT, OUT2, TABLE, INT, INT, IN1, IN1, OUT4, INT, INT, INT, INT, INT, INT, INT)
 def transform_output(
-    team, chunks, workspace, functions, lanes, m, products, bias, y, down, across, start, end, lines, m_apart
+    team, chunks, workspace, functions, lanes, m, products, bias, y, down, across, start, end, lines, m_apart, floor
 ):  # fmt: skip
     """y of the rows of tiles from ``start`` to ``end``; one chunk is ``lines`` of them."""
     corner = workspace[next_chunk(team[MEMBERS:])]
@@ -160,7 +162,7 @@ def transform_output(
     while chunk < chunks:
         for line in range(start + chunk * lines, min(start + (chunk + 1) * lines, end)):
             at = (line - start) * across * co
-            _output_line(functions, lanes, m, y, line, down, across, products[at:], m_apart, bias, corner)
+            _output_line(functions, lanes, m, y, line, down, across, products[at:], m_apart, bias, corner, floor)
         chunk = next_chunk(team)
 
 
@@ -186,9 +188,9 @@ def _transform_weights(team, chunks, workspace, functions, lanes, m, weights, ve
                         target[c] = line[first + c]
                     target[valid:] = 0
                 source, row, column = address(space), 3 * full, full
-            call_transform(
+            call(
                 functions[m, WEIGHTS], source, row, column, address(transformed) + 4 * (first * inputs + chunk * full),
-                t * co * inputs, co * inputs, full // lanes, 0,
+                t * co * inputs, co * inputs, full // lanes, 0, NO_FLOOR,
             )  # fmt: skip
         chunk = next_chunk(team)
 
@@ -244,7 +246,7 @@ def _transform_line(
         at = address(total_dy) + 4 * first
         product(
             tiles, here, 1, address(constants) + 4 * (constants.size - 1), 0, 0, 0, address(dy_strip) + 4 * first, co, 0,
-            at, 0, at, 0, here * lanes, m * dy_width, 1,
+            at, 0, at, 0, here * lanes, m * dy_width, 1, NO_FLOOR,
         )  # fmt: skip
 
 
@@ -283,7 +285,7 @@ def kernel_products(
                         tiles, here, inputs, address(v) + 4 * e * v_apart, 1, ci, 0,
                         address(d) + 4 * (e * d_apart + first), co, 0,
                         address(constants) if group == begin else at, 0 if group == begin else co, at, co,
-                        here * lanes, count, 1,
+                        here * lanes, count, 1, NO_FLOOR,
                     )  # fmt: skip
         chunk = next_chunk(team)
 
@@ -322,7 +324,7 @@ def multiply_both(team, chunks, tiles, lanes, v, d, total, v_apart, d_apart, ci,
         at = address(total) + 4 * (e * inputs * co + first)
         product(
             tiles, here, inputs, address(v) + 4 * e * v_apart, 1, ci, 0, address(d) + 4 * (e * d_apart + first), co, 0,
-            address(zeros) if first_time else at, 0 if first_time else co, at, co, here * lanes, count, 1,
+            address(zeros) if first_time else at, 0 if first_time else co, at, co, here * lanes, count, 1, NO_FLOOR,
         )  # fmt: skip
         chunk = next_chunk(team)
 
@@ -346,8 +348,17 @@ def _transform_back(team, chunks, workspace, functions, lanes, m, parts, dkernel
                 else:
                     for c in range(co):
                         total[c] += part[c]
-        call_transform(
-            functions[m, WEIGHTS_BACK], address(sums), (m + 2) * co, co, address(taps), 3 * co, co, co // lanes, 0
+        call(
+            functions[m, WEIGHTS_BACK],
+            address(sums),
+            (m + 2) * co,
+            co,
+            address(taps),
+            3 * co,
+            co,
+            co // lanes,
+            0,
+            NO_FLOOR,
         )
         for tap in range(9):
             source, target = taps[tap * co : (tap + 1) * co], dkernel[tap // 3, tap % 3, chunk]
