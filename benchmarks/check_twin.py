@@ -130,7 +130,7 @@ def _error(a: np.ndarray, wanted: np.ndarray, floor: float = 0.0) -> float:
 
 def _each(found: Arrays, wanted: Arrays) -> dict[str, float]:
     # A gradient that cancels to almost nothing, as a bias in front of batch normalisation, is measured by the others.
-    floor = 1e-4 * float(np.sqrt(sum(np.linalg.norm(a) ** 2 for a in wanted.values())))
+    floor = 1e-2 * float(np.sqrt(sum(np.linalg.norm(a) ** 2 for a in wanted.values())))
     if found.keys() != wanted.keys():
         raise DiffersError(f"the parameters differ: {sorted(found.keys() ^ wanted.keys())}")
     return {path: _error(found[path], wanted[path], floor) for path in wanted}

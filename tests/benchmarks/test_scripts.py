@@ -1,0 +1,95 @@
+"""The scripts run from beginning to end, and their results carry a receipt but nothing about whose machine it was."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("torch", reason="PyTorch is optional: the benchmarks compare with it")
+harness = pytest.importorskip("harness")
+
+
+def run(script: Path, *arguments: object) -> str:
+    """Run a script as a person would; returns what it printed."""
+    # Warnings of a benchmark are not the tests' business.
+    command = [sys.executable, "-W", "ignore", str(script), *map(str, arguments)]
+    done = subprocess.run(command, capture_output=True, text=True, env=os.environ | {"COLUMNS": "140"}, timeout=120)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_training_is_measured_saved_and_drawn(benchmarks, tmp_path):
+    file = tmp_path / "training.json"
+    printed = run(
+        benchmarks / "training.py",
+        "--runs",
+        2,
+        "--networks",
+        "lenet5",
+        "--batch",
+        8,
+        "--seconds",
+        0.01,
+        "--output",
+        file,
+    )
+    assert "lenet5" in printed
+    text = file.read_text(encoding="utf-8")
+    result = json.loads(text)
+    assert result["command"].startswith("python benchmarks/training.py --runs 2 --networks lenet5 --batch 8")
+    assert result["settings"]["runs"] == 2
+    assert result["settings"]["batch"] == 8
+    assert result["machine"]["cpu"]
+    assert result["versions"].keys() >= {"python", "pellucid", "torch", "numpy", "numba"}
+    (row,) = result["networks"]
+    assert row["network"] == "lenet5"
+    assert row["errors"]["float64"] < 1e-9
+    assert set(row["milliseconds"]) == {"pellucid", "PyTorch NCHW", "PyTorch channels-last"}
+    assert row["best"] in row["ratios"]
+    assert row["quartiles"][0] <= row["ratio"] <= row["quartiles"][1]
+    for private in (socket.gethostname(), str(tmp_path), str(benchmarks), str(Path.home())):
+        assert len(private) < 3 or private not in text
+    figure = pytest.importorskip("figure")
+    figure.draw(figure.read(file), {}, tmp_path / "speed.png")
+    assert (tmp_path / "speed.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_a_process_holds_one_library_and_reports_time_and_memory():
+    model = harness.make_network("cnn1_mnist")
+    for engine in ("pellucid", "channels-last"):
+        report = harness.run_process(engine, model, threads=1, images=8, batch=4, steps=3)
+        assert report["torch_loaded"] == (engine != "pellucid")
+        assert 0 < report["built_seconds"] < report["first_step_seconds"]
+        assert 2**20 < report["built_bytes"] <= report["peak_bytes"]
+        assert 0 < report["loss"] < 100
+
+
+def test_all_take_part_in_every_round_in_turned_order():
+    calls: list[str] = []
+    contenders = {name: (lambda name=name: calls.append(name)) for name in "abc"}
+    times, per_round = harness.interleave(contenders, 3, seconds=0.0)
+    assert per_round == 1
+    assert "".join(calls) == "aabbcc" + "abc" + "cba" + "abc"
+    assert {name: len(seconds) for name, seconds in times.items()} == {"a": 3, "b": 3, "c": 3}
+
+
+def test_ratios_are_paired_and_taken_against_the_quickest():
+    times = {"pellucid": [1.0, 2.0, 4.0], "slow": [4.0, 8.0, 16.0], "quick": [2.0, 6.0, 8.0]}
+    result = harness.compare(times)
+    assert result["best"] == "quick"
+    assert result["ratio"] == 2.0
+    assert result["quartiles"] == [2.0, 2.5]
+    assert result["ratios"]["slow"] == {"median": 4.0, "quartiles": [4.0, 4.0]}
+    assert result["milliseconds"]["pellucid"]["median"] == 2000.0
+    assert harness.share(times) == {"best": "quick", "ratio": 0.5, "quartiles": [0.4167, 0.5]}
+
+
+def test_an_unknown_network_ends_with_what_there_is():
+    with pytest.raises(SystemExit, match="Did you mean"):
+        harness.network_names(["lenet6"])
