@@ -228,9 +228,9 @@ RECORDS = [
     ),
     Record(
         "dense",
-        "no bias",
-        lambda r: (normal(r, 3, 5), normal(r, 5, 4), None),
-        (3, 4),
+        "square, no bias",  # here a kernel could be transposed by mistake and still fit
+        lambda r: (normal(r, 4, 4), normal(r, 4, 4), None),
+        (4, 4),
         gradients=("x", "kernel"),
         linear=("x", "kernel"),
     ),
