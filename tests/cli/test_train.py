@@ -1,6 +1,7 @@
 """Training from the command line."""
 
 import json
+import shutil
 import signal
 import time
 import tomllib
@@ -76,6 +77,15 @@ def test_a_finished_run_can_be_trained_longer(short_run, tmp_path):
     good("resume", "run", "--epochs", 3, cwd=tmp_path)
     assert rows(tmp_path / "run") == rows(short_run[0])
     assert tomllib.loads((tmp_path / "run/config.toml").read_text())["training"]["epochs"] == 3
+
+
+def test_a_run_killed_before_its_test_is_tested_when_resumed(short_run, tmp_path):
+    shutil.copytree(short_run[0], tmp_path / "run")
+    metrics = tmp_path / "run/metrics.jsonl"
+    whole = metrics.read_text()
+    metrics.write_text(whole[: whole.rindex("{")])
+    good("resume", "run", cwd=tmp_path)
+    assert rows(tmp_path / "run") == rows(short_run[0])
 
 
 def test_resume_refuses_other_data(small_images, tmp_path):

@@ -15,6 +15,9 @@ MISTAKE = 2  # exit status for a mistake in what was asked; 1 says that the answ
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; returns the exit status."""
     arguments = sys.argv[1:] if arguments is None else list(arguments)
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):  # a terminal that lacks a sign shows another
+            stream.reconfigure(errors="replace")
     try:
         return _run(list(arguments))
     except KeyboardInterrupt:

@@ -14,7 +14,7 @@ from .sections import ModelSection, OptimizerSection, RunConfig
 from .text import explain, read_toml
 
 # What suits a data set when nothing is asked for: network, epochs, batch size.
-_SUITABLE = {"digits": ("cnn1_avg", 30, 32), "mnist": ("cnn2_mnist", 10, 64), "fashion_mnist": ("cnn2_mnist", 10, 64)}
+_SUITABLE = {"digits": ("cnn1_avg", 30, 32), "mnist": ("cnn2_mnist", 10, 32), "fashion_mnist": ("cnn2_mnist", 10, 32)}
 
 
 def complete(config: RunConfig) -> RunConfig:

@@ -168,7 +168,7 @@ class TrainingSection(Section):
         None, description="passes over the training images; without it 10, and 30 for digits", examples=[20]
     )
     batch_size: Positive | None = Field(
-        None, description="images a step; without it 64, and 32 for digits", examples=[64]
+        None, description="images a step; without it 64, and 32 for digits and mnist", examples=[64]
     )
     loss: str | None = Field(
         None, description="without it, what suits the last layer", examples=["categorical_crossentropy"]

@@ -31,10 +31,10 @@ from ..training import (
 )
 from ..training.display import Display
 from .prepare import Prepared, prepare
-from .record import record_data, with_absolute_paths
+from .record import record_data, was_concluded, with_absolute_paths
 from .rehearse import rehearse
 from .scoring import Evaluation, score
-from .words import Say, conclude, introduce
+from .words import Say, conclude, introduce, say_aloud
 
 _EXIT_STATUS = {"SIGINT": 130, "SIGTERM": 143, "SIGHUP": 129}  # what a shell reports of a process ended by the signal
 
@@ -55,7 +55,7 @@ class Result:
 
 
 def train(
-    config: RunConfig, out: str | os.PathLike[str] | None = None, *, dry_run: bool = False, say: Say = print
+    config: RunConfig, out: str | os.PathLike[str] | None = None, *, dry_run: bool = False, say: Say = say_aloud
 ) -> Result:
     """Train a network as ``config`` says, in a new run folder ``out``; see ``pellucid.training.RunFolder`` for what is in it.
 
@@ -83,7 +83,7 @@ def resume(
     overrides: Mapping[str, Any] | None = None,
     *,
     accept_other_data: bool = False,
-    say: Say = print,
+    say: Say = say_aloud,
 ) -> Result:
     """Go on with the run in the folder ``path`` from its last checkpoint; ``overrides`` by dotted names, such as more epochs.
 
@@ -97,7 +97,7 @@ def resume(
         config = read(folder.config, overrides)
         checkpoint = latest(folder.checkpoints, say)
         done = checkpoint.progress if checkpoint is not None else Progress()
-        if done.epoch >= (config.training.epochs or 0):
+        if done.epoch >= (config.training.epochs or 0) and was_concluded(folder):
             raise PellucidError(
                 f"{folder.path} has finished all of its {done.epoch} epochs. To train longer name their total: "
                 f"pellucid resume {shlex.quote(str(folder.path))} --epochs {2 * done.epoch}"
@@ -119,7 +119,7 @@ def resume(
             progress = restore(checkpoint, prepared.model, callbacks)
             progress.finished = False
         introduce(prepared, say)
-        if progress is not None:
+        if progress is not None and progress.epoch < (config.training.epochs or 0):
             say(f"Going on in epoch {progress.epoch + 1} of {config.training.epochs}, after step {progress.step:,}.")
         if overrides:
             text = prepared.config.to_toml()

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from ..config import RunConfig
 from ..data import SOURCES
+from ..data.dataset import parts_of
 from ..files import write_atomically
 from ..training import RunFolder
 from .prepare import Prepared
@@ -16,8 +17,12 @@ from .prepare import Prepared
 def record_data(folder: RunFolder, prepared: Prepared) -> None:
     """``data.json``: the files with their checksums, the split and the fingerprint; and what the model file says of its data."""
     dataset, config = prepared.dataset, prepared.config
+    parts = {name: len(part) for name, part in parts_of(dataset)}
+    if config.training.overfit is not None:  # a test of the network alone
+        parts = {"train": len(prepared.train)}
     record = {
         "data": repr(dataset).strip("<>"),
+        "parts": parts,
         "notes": dataset.notes,
         "fingerprint": dataset.fingerprint,
         **dataset.provenance,
@@ -32,6 +37,19 @@ def record_data(folder: RunFolder, prepared: Prepared) -> None:
         optimizer=config.optimizer.model_dump(mode="json", exclude_none=True),
         batch_size=config.training.batch_size,
     )
+
+
+def was_concluded(folder: RunFolder) -> bool:
+    """Whether nothing is left to do after the last epoch: the test has been made, or there is nothing to test on.
+
+    A run killed between its last epoch and the test is not; resuming it makes up for that.
+    """
+    try:
+        parts = json.loads((folder.path / "data.json").read_text(encoding="utf-8"))["parts"]
+        rows = folder.metrics.read_text(encoding="utf-8").splitlines()
+        return "test" not in parts or any("test_accuracy" in json.loads(row) for row in rows[-1:])
+    except (OSError, ValueError, KeyError, TypeError):
+        return False
 
 
 def with_absolute_paths(config: RunConfig) -> RunConfig:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -18,6 +18,10 @@ from .networks import model_path
 from .prepare import choose_engine, load_data
 
 PARTS = ("train", "validation", "test")
+_KNOWN = {
+    "train": "The model was trained on these images: this says nothing about new ones.",
+    "validation": "The best epoch was chosen by these images: on new ones expect a little less.",
+}
 
 
 @dataclass(frozen=True)
@@ -81,7 +85,9 @@ def evaluate(
         dataset = load_data(config)
     name, images = _choose_part(dataset, part, whole=own)
     images = _with_labels_of(model, dataset, images)
-    return score(model, images, dataset, name)
+    result = score(model, images, dataset, name)
+    known = _KNOWN.get(name) if same_source else None
+    return replace(result, notes=(*result.notes, known)) if known else result
 
 
 def score(model: Sequential, images: Part, dataset: Dataset, part: str) -> Evaluation:

@@ -3,14 +3,21 @@
 from __future__ import annotations
 
 import shlex
+import sys
 from collections.abc import Callable
 
 from ..model import Sequential
 from ..training import History, RunFolder
+from ..training.callbacks import print_safely
 from .prepare import Prepared
 from .scoring import Evaluation
 
 Say = Callable[[str], None]
+
+
+def say_aloud(text: str) -> None:
+    """Print a line; a pipe or terminal that is gone is no reason to end a training."""
+    print_safely(text, sys.stdout)
 
 
 def introduce(prepared: Prepared, say: Say) -> None:
