@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import inspect
 import math
-from numbers import Real
 from typing import Any
 
 import numpy as np
@@ -23,7 +22,7 @@ class Optimizer:
     """The base of all optimizers. Settings are the arguments of ``__init__``, stored under their own names."""
 
     def __init__(self, learning_rate: float) -> None:
-        if not (isinstance(learning_rate, Real) and 0 < learning_rate < math.inf):
+        if not isinstance(learning_rate, int | float | np.number) or not 0 < learning_rate < math.inf:
             raise PellucidError(f"The learning rate was {learning_rate!r}; wanted a positive number, for example 0.01.")
         self.learning_rate = learning_rate
         self.iterations: int = 0
