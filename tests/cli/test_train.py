@@ -110,6 +110,12 @@ def test_a_dry_run_writes_nothing(command, tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_name_wins_over_a_run_folder_of_the_same_name(short_run, tmp_path):
+    shutil.copytree(short_run[0], tmp_path / "digits")
+    answer = good("train", "digits", "--dry-run", cwd=tmp_path)
+    assert "359 test" in answer.out
+
+
 def test_overfit_trains_and_validates_on_the_same_few_images(small_images, tmp_path):
     arguments = ("--model", "cnn1_avg", "--overfit", 8, "--epochs", 60, "--out", "run")
     answer = good("train", small_images, *arguments, cwd=tmp_path)

@@ -52,11 +52,8 @@ def train(
     from ..run import train as run
 
     overrides = model_file(overrides)
-    if data is not None and (Path(data) / "config.toml").is_file() and (Path(data) / "checkpoints").is_dir():
-        raise PellucidError(
-            f"{data} is the folder of a run. To go on with it: pellucid resume {data}; "
-            f"to train it anew: pellucid train {Path(data) / 'config.toml'}"
-        )
+    if data is not None:
+        _not_a_run(data)
     if data is not None and data.lower().endswith(".toml"):
         settings = read(data, overrides)
     else:
@@ -70,3 +67,15 @@ def model_file(overrides: dict[str, Any]) -> dict[str, Any]:
     if isinstance(name, str) and name.lower().endswith(".toml"):
         return {key: value for key, value in overrides.items() if key != "model.name"} | {"model.file": name}
     return overrides
+
+
+def _not_a_run(data: str) -> None:
+    from ..data import SOURCES
+
+    folder = Path(data)
+    named = data.lower().replace("-", "_") in SOURCES  # a name wins over a folder of the same name
+    if not named and (folder / "config.toml").is_file() and (folder / "checkpoints").is_dir():
+        raise PellucidError(
+            f"{data} is the folder of a run. To go on with it: pellucid resume {data}; "
+            f"to train it anew: pellucid train {folder / 'config.toml'}"
+        )
