@@ -102,8 +102,11 @@ class RunFolder:
                 raise PellucidError(
                     f"Another process{f' ({owner})' if owner else ''} is training in {self.path}. Wait for it, or stop it first."
                 )
-            os.ftruncate(handle, 0)
-            os.write(handle, f"process {os.getpid()} on {socket.gethostname()}".encode())
+            with contextlib.suppress(
+                OSError
+            ):  # on a full disk the lock holds all the same, it only cannot say whose it is
+                os.ftruncate(handle, 0)
+                os.write(handle, f"process {os.getpid()} on {socket.gethostname()}".encode())
             with contextlib.suppress(OSError):
                 for folder in (self.path, self.checkpoints):
                     sweep(folder)
