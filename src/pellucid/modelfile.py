@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .errors import FileFormatError, PellucidError
-from .files import write_atomically
+from .files import write_arrays
 
 FORMAT = 1
 KEY = "pellucid"
@@ -21,8 +21,6 @@ KEY = "pellucid"
 
 def write(path: str | os.PathLike[str], arrays: Mapping[str, NDArray], about: dict[str, Any]) -> None:
     """Write arrays and a description of plain types, atomically."""
-    from safetensors.numpy import save_file
-
     try:
         text = json.dumps({"format": FORMAT, **about}, allow_nan=False, default=_plain)
     except (TypeError, ValueError) as error:
@@ -30,8 +28,7 @@ def write(path: str | os.PathLike[str], arrays: Mapping[str, NDArray], about: di
             f"The model cannot be described in its file ({error}). Its training_summary, class_names and the settings of its "
             "layers may hold text, finite numbers, lists and tables."
         ) from error
-    contiguous = {name: np.ascontiguousarray(array) for name, array in arrays.items()}
-    write_atomically(path, lambda temporary: save_file(contiguous, temporary, metadata={KEY: text}))
+    write_arrays(path, arrays, {KEY: text})
 
 
 def _plain(value: Any) -> Any:

@@ -6,13 +6,11 @@ checksum over both is verified on reading. Nothing in a checkpoint can execute.
 
 from __future__ import annotations
 
-import errno
 import functools
 import hashlib
 import json
 import os
 import re
-import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,7 +19,6 @@ from typing import Any
 import numpy as np
 import safetensors.numpy
 from numpy.typing import NDArray
-from safetensors import SafetensorError
 
 from .. import files
 from ..errors import DataError, FileFormatError
@@ -117,15 +114,7 @@ def save_checkpoint(path: str | os.PathLike[str], checkpoint: Checkpoint) -> Non
         }
     )
     header = {"format": FORMAT, "version": VERSION, "content": content, "checksum": _checksum(content, arrays)}
-    size = sum(array.nbytes for array in arrays.values()) + len(content)
-    if shutil.disk_usage(path.parent).free < size:
-        raise OSError(errno.ENOSPC, f"No space left on device: {size:,} bytes needed", str(path))
-    try:
-        files.write_atomically(path, lambda temporary: safetensors.numpy.save_file(arrays, temporary, metadata=header))
-    except SafetensorError as error:  # its text ends in "(os error 28)"
-        number = re.search(r"os error (\d+)", str(error))
-        code = int(number[1]) if number else errno.EIO
-        raise OSError(code, os.strerror(code), str(path)) from error
+    files.write_arrays(path, arrays, header)
 
 
 def checkpoint_path(folder: str | os.PathLike[str], step: int) -> Path:
