@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import safetensors.numpy
 
-from pellucid import training
+from pellucid import files, training
 from pellucid.errors import DataError, FileFormatError, PellucidError
 from pellucid.training import (
     Callback,
@@ -401,7 +401,7 @@ def test_a_write_that_fails_is_told_once_and_training_goes_on(tmp_path, monkeypa
 
 
 def test_too_little_room_is_noticed_before_anything_is_written(tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(module.shutil, "disk_usage", lambda folder: SimpleNamespace(free=10))
+    monkeypatch.setattr(files.shutil, "disk_usage", lambda folder: SimpleNamespace(free=10))
     run(tmp_path, steps=2)
     assert "No space left on device" in capsys.readouterr().err
     assert os.listdir(tmp_path) == []
