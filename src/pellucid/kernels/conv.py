@@ -16,6 +16,7 @@ from .gemm import panel_vectors, sum_parts, whole_vectors
 from .jit import array_of
 from .segments import COUNT, Axis
 from .threads import parallel_for
+from .transpose import table as transposing
 
 CHUNKS = 32  # at least so many where the shapes allow it: enough to keep threads equally busy
 CACHE_FLOATS = 1 << 16  # of an image, or several, that should stay in the second-level cache
@@ -125,7 +126,17 @@ def _run(
     taps = rows.taps.size * columns.taps.size
     packed = aligned((groups * whole * taps * inputs,))
     parallel_for(
-        convolve.pack_weights, groups * taps, kernel, rows.taps, columns.taps, groups, int(turned), width, lanes, packed
+        convolve.pack_weights,
+        groups * taps,
+        transposing(),
+        kernel,
+        rows.taps,
+        columns.taps,
+        groups,
+        int(turned),
+        width,
+        lanes,
+        packed,
     )
     panel_count = groups * -(-outputs // width)
     images = max(1, min(CACHE_FLOATS // (x.size // n), -(-n // CHUNKS)))
@@ -176,7 +187,7 @@ def _kernel_gradient(
     constants = np.zeros(simd.MOST_VECTORS * lanes + 1, np.float32)
     constants[-1] = 1
     parallel_for(
-        convolve.kernel_gradient, parts * panels, simd.tiles(), lanes, x, dy, dkernel, dbias, constants,
+        convolve.kernel_gradient, parts * panels, simd.tiles(), transposing(), lanes, x, dy, dkernel, dbias, constants,
         rows.first_output, rows.count, rows.first_input, columns.first_output, columns.count, columns.first_input,
         geo.strides[0], geo.strides[1], groups, vectors, together, int(merged),
         workspace=together * pixels * vectors * lanes,

@@ -16,10 +16,11 @@ from .gemm import product
 from .jit import IN1, IN4, INT, INTS, OUT1, OUT2, OUT4, OUT5, TABLE, TEAM, inline, kernel
 from .simd import NO_FLOOR
 from .threads import MEMBERS, next_chunk
+from .transpose import copy, transpose
 
 
-@kernel(TEAM, INT, IN4, INTS, INTS, INT, INT, INT, INT, OUT1)
-def pack_weights(team, chunks, weights, row_taps, column_taps, groups, turned, width, lanes, packed):
+@kernel(TEAM, INT, TABLE, IN4, INTS, INTS, INT, INT, INT, INT, OUT1)
+def pack_weights(team, chunks, functions, weights, row_taps, column_taps, groups, turned, width, lanes, packed):
     """Weights (KH, KW, CI / groups, CO) as panels [group][panel][tap row][tap column][input channel][width].
 
     ``turned`` swaps the roles of input and output channels. One chunk is one tap of one group.
@@ -38,20 +39,13 @@ def pack_weights(team, chunks, weights, row_taps, column_taps, groups, turned, w
             start = (group * whole + first) * kh * kw * inputs + tap * inputs * full
             panel = packed[start : start + inputs * full]
             if turned:
-                for j in range(valid):
-                    line = source[first + j, group * inputs : (group + 1) * inputs]
-                    for k in range(inputs):
-                        panel[k * full + j] = line[k]
                 if valid < full:
-                    for k in range(inputs):
-                        panel[k * full + valid : (k + 1) * full] = 0
+                    panel[:] = 0
+                lines = source.reshape(-1)[first * source.shape[1] + group * inputs :]
+                transpose(functions, lines, source.shape[1], panel, full, valid, inputs)
             else:
-                for k in range(inputs):
-                    line = source[k, group * outputs + first : group * outputs + first + valid]
-                    target = panel[k * full : (k + 1) * full]
-                    for j in range(valid):
-                        target[j] = line[j]
-                    target[valid:] = 0
+                at = address(source) + 4 * (group * outputs + first)
+                copy(functions, at, source.shape[1], address(panel), full, valid, inputs)
         chunk = next_chunk(team)
 
 
@@ -157,18 +151,11 @@ def convolve(
 
 
 @inline
-def _copy_panel(dy, image, count, first, valid, full, panel):
+def _copy_panel(functions, dy, image, count, first, valid, full, panel):
     """The channels of one panel of ``count`` images of dy, pixel by pixel, zeros up to whole vectors."""
-    pixels = dy.shape[1] * dy.shape[2]
-    for i in range(count):
-        source = dy[image + i].reshape(-1)
-        for p in range(pixels):
-            line = source[p * dy.shape[3] + first : p * dy.shape[3] + first + valid]
-            target = panel[(i * pixels + p) * full : (i * pixels + p + 1) * full]
-            for c in range(valid):
-                target[c] = line[c]
-            for c in range(valid, full):
-                target[c] = 0
+    pixels, channels = dy.shape[1] * dy.shape[2], dy.shape[3]
+    start = address(dy) + 4 * (image * pixels * channels + first)
+    copy(functions, start, channels, address(panel), full, valid, count * pixels)
 
 
 @inline
@@ -222,31 +209,11 @@ def add_pixels(tiles, b0, b_pixel, pixels, total, valid, here, zeros, one, afres
 
 
 @kernel(
-    TEAM,
-    INT,
-    OUT2,
-    TABLE,
-    INT,
-    IN4,
-    IN4,
-    OUT5,
-    OUT2,
-    IN1,
-    INTS,
-    INTS,
-    INTS,
-    INTS,
-    INTS,
-    INTS,
-    INT,
-    INT,
-    INT,
-    INT,
-    INT,
-    INT,
-)
+    TEAM, INT, OUT2, TABLE, TABLE, INT, IN4, IN4, OUT5, OUT2, IN1, INTS, INTS, INTS, INTS, INTS, INTS,
+    INT, INT, INT, INT, INT, INT,
+)  # fmt: skip
 def kernel_gradient(
-    team, chunks, workspace, tiles, lanes, x, dy, parts, bias_parts, constants, row_out, row_count, row_in,
+    team, chunks, workspace, tiles, functions, lanes, x, dy, parts, bias_parts, constants, row_out, row_count, row_in,
     col_out, col_count, col_in, row_step, col_step, groups, vectors, together, merged,
 ):  # fmt: skip
     """parts[p] = Σ over the images of part p of xᵀ dy, tap by tap; one chunk is one panel of output channels of one part.
@@ -272,7 +239,7 @@ def kernel_gradient(
         begin, end = n * part // count_parts, n * (part + 1) // count_parts
         for image in range(begin, end, together):
             count = min(together, end - image)
-            _copy_panel(dy, image, count, first, valid, full, panel)
+            _copy_panel(functions, dy, image, count, first, valid, full, panel)
             if bias_parts.shape[0] > 0:
                 total = address(bias_parts) + 4 * (part * co + first)
                 add_pixels(tiles, address(panel), full, count * pixels, total, valid, here, zeros, one, image == begin)

@@ -3,11 +3,13 @@
 ``product`` cuts the rows of C into pieces of nearly equal height, none higher than the tallest tile: 31 rows are better done as
 11 + 10 + 10 than as 14 + 14 + 3, since a low tile does not keep the arithmetic units busy.
 
-A matrix product packs B first, in *panels*: blocks of a few vectors of columns, each contiguous and padded with zeros to whole
+A matrix product packs B in *panels*: blocks of a few vectors of columns, contiguous and padded with zeros to whole
 vectors, so that a tile reads B from beginning to end.
 """
 
 from __future__ import annotations
+
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,8 +19,13 @@ from .assembly import address, call
 from .buffers import aligned
 from .jit import IN1, IN2, INT, OUT1, OUT2, TABLE, TEAM, inline, kernel
 from .simd import NO_FLOOR
-from .threads import next_chunk, parallel_for
+from .threads import MEMBERS, next_chunk, parallel_for
+from .transpose import copy, transpose
+from .transpose import table as transposing
 
+FAR = 256  # floats from k to k of a transposed A from which on it is packed: caches hold few lines so far apart
+PLAIN, TRANSPOSED, PACKED = range(3)  # how A lies in memory
+LOW = 112  # rows that are not worth sharing out: eight times the tallest tile of two vectors
 BLOCK_DEPTH = 512  # of a panel of B, so that it stays in the nearest cache but one
 
 
@@ -43,6 +50,7 @@ def product(
         first = end
 
 
+@lru_cache(maxsize=4096)
 def panel_vectors(columns: int, *, rows: int = 14) -> int:
     """How many vectors wide a panel should be for C with this many columns, made in pieces of about this many rows.
 
@@ -64,61 +72,68 @@ def panel_vectors(columns: int, *, rows: int = 14) -> int:
     return best
 
 
-def panel_blocks(columns: int, vectors: int) -> tuple[int, int]:
-    """(number of panels, floats per unit of depth over all panels) for this many columns."""
-    whole = -(-columns // machine.vectors().lanes)
-    return -(-whole // vectors), whole * machine.vectors().lanes
+@inline
+def _pack(functions, b, transposed, k0, depth, first, valid, full, panel):
+    """Rows k0 … of ``valid`` columns of B, or of its transpose, as a panel ``full`` wide, zeros behind them."""
+    if transposed:
+        if valid < full:
+            panel[: depth * full] = 0
+        transpose(functions, b.reshape(-1)[first * b.shape[1] + k0 :], b.shape[1], panel, full, valid, depth)
+        return
+    copy(functions, address(b) + 4 * (k0 * b.shape[1] + first), b.shape[1], address(panel), full, valid, depth)
 
 
-@kernel(TEAM, INT, IN2, INT, INT, INT, OUT1)
-def _pack(team, chunks, b, transposed, width, lanes, packed):
-    """Panels of B (depth, columns), or of its transpose; one chunk is one panel."""
-    depth, columns = (b.shape[1], b.shape[0]) if transposed else (b.shape[0], b.shape[1])
+@kernel(TEAM, INT, TABLE, IN2, INT, INT, INT, OUT1)
+def _pack_rows(team, chunks, functions, a, transposed, row_block, depth_block, packed):
+    """A as blocks of rows, each (depth, rows): the numbers that a tile broadcasts for one k then lie side by side.
+
+    One chunk is ``depth_block`` of the depth of one block of rows.
+    """
+    depth, rows = (a.shape[0], a.shape[1]) if transposed else (a.shape[1], a.shape[0])
+    depth_blocks = (depth + depth_block - 1) // depth_block
     chunk = next_chunk(team)
     while chunk < chunks:
-        first = chunk * width
-        valid = min(width, columns - first)
-        full = min(width, (valid + lanes - 1) // lanes * lanes)
-        panel = packed[first * depth : (first + full) * depth]
+        first, k0 = chunk // depth_blocks * row_block, chunk % depth_blocks * depth_block
+        height, deep = min(row_block, rows - first), min(depth_block, depth - k0)
+        block = packed[first * depth + k0 * height : first * depth + (k0 + deep) * height]
         if transposed:
-            for j in range(valid):
-                source = b[first + j]
-                for k in range(depth):
-                    panel[k * full + j] = source[k]
-            for k in range(depth):
-                panel[k * full + valid : (k + 1) * full] = 0
+            for k in range(deep):
+                line, source = block[k * height : (k + 1) * height], a[k0 + k, first : first + height]
+                for m in range(height):
+                    line[m] = source[m]
         else:
-            for k in range(depth):
-                row = panel[k * full : (k + 1) * full]
-                source = b[k, first : first + valid]
-                for j in range(valid):
-                    row[j] = source[j]
-                row[valid:] = 0
+            transpose(functions, a.reshape(-1)[first * depth + k0 :], depth, block, height, height, deep)
         chunk = next_chunk(team)
 
 
-@kernel(TEAM, INT, TABLE, INT, IN2, INT, IN1, IN1, OUT2, INT, INT, INT, INT)
-def _multiply(team, chunks, tiles, lanes, a, transposed, packed, bias, c, vectors, row_block, depth_block, floor):
-    """C = bias + A B; one chunk is some rows of C and one panel of B."""
+@kernel(TEAM, INT, OUT2, TABLE, TABLE, INT, IN1, INT, IN2, INT, IN1, OUT2, INT, INT, INT, INT)
+def _multiply(
+    team, chunks, workspace, tiles, functions, lanes, a, layout, b, b_transposed, bias, c, vectors, row_block,
+    depth_block, floor,
+):  # fmt: skip
+    """C = bias + A B; one chunk is some rows of C and one panel of B, which is packed as it is needed."""
     rows, columns = c.shape
-    depth = a.shape[0] if transposed else a.shape[1]
-    a_m, a_k = (1, a.shape[1]) if transposed else (a.shape[1], 1)
+    depth = b.shape[1] if b_transposed else b.shape[0]
     width = vectors * lanes
     row_blocks = (rows + row_block - 1) // row_block
+    panel = workspace[next_chunk(team[MEMBERS:])]
     chunk = next_chunk(team)
     while chunk < chunks:
-        panel, block = chunk // row_blocks, chunk % row_blocks
-        m0, n0 = block * row_block, panel * width
+        n0, m0 = chunk // row_blocks * width, chunk % row_blocks * row_block
         height, valid = min(row_block, rows - m0), min(width, columns - n0)
         here = min(vectors, (valid + lanes - 1) // lanes)
+        a_m, a_k = (1, height) if layout == PACKED else (1, rows) if layout == TRANSPOSED else (depth, 1)
+        start = m0 if layout == TRANSPOSED else m0 * depth
         at = address(c) + 4 * (m0 * columns + n0)
         for k0 in range(0, depth, depth_block):
+            deep = min(depth_block, depth - k0)
+            _pack(functions, b, b_transposed, k0, deep, n0, valid, here * lanes, panel)
             product(
                 tiles, here, height,
-                address(a) + 4 * (m0 * a_m + k0 * a_k), a_m, a_k, 0,
-                address(packed) + 4 * (n0 * depth + k0 * here * lanes), here * lanes, 0,
+                address(a) + 4 * (start + k0 * a_k), a_m, a_k, 0,
+                address(panel), here * lanes, 0,
                 address(bias) + 4 * n0 if k0 == 0 else at, 0 if k0 == 0 else columns,
-                at, columns, valid, min(depth_block, depth - k0), 1, floor if k0 + depth_block >= depth else NO_FLOOR,
+                at, columns, valid, deep, 1, floor if k0 + deep == depth else NO_FLOOR,
             )  # fmt: skip
         chunk = next_chunk(team)
 
@@ -178,20 +193,28 @@ def matmul(
     if depth == 0:
         c[...] = 0 if bias is None else bias
         return c if floor == NO_FLOOR else np.maximum(c, 0)
-    lanes = machine.vectors().lanes
+    lanes, table = machine.vectors().lanes, simd.tiles()
     vectors = panel_vectors(columns, rows=rows)
-    panels, padded = panel_blocks(columns, vectors)
-    packed = aligned((padded * depth,))
-    parallel_for(_pack, panels, b, int(transpose_b), vectors * lanes, lanes, packed)
-    # as many rows to a chunk as leave enough chunks to share, in multiples of the tallest tile
-    tallest = int(simd.tiles()[vectors, 0])
-    row_block = max(tallest, min(rows, 16 * tallest, -(-rows // max(1, 32 // panels))))
-    chunks = panels * -(-rows // row_block)
+    while vectors > 1 and -(-columns // (vectors * lanes)) * -(-rows // LOW) < 4:
+        vectors -= 1  # narrower panels, so that there is something to share out
+    panels = -(-columns // (vectors * lanes))
+    # Each chunk packs its panel for itself: few rows stay together, many are shared out
+    packed = transpose_a and rows >= FAR
+    row_block = min(rows, max(LOW // 2, min(LOW if packed else 4 * LOW, -(-rows // -(-16 // panels)))))
+    if rows <= LOW:
+        row_block = rows
+    blocks = -(-rows // row_block)
+    if packed:
+        a, rows_of = aligned((rows * depth,)), a
+        chunks = blocks * -(-depth // BLOCK_DEPTH)
+        parallel_for(_pack_rows, chunks, transposing(), rows_of, int(transpose_a), row_block, BLOCK_DEPTH, a)
+    layout = PACKED if packed else TRANSPOSED if transpose_a else PLAIN
     parallel_for(
-        _multiply, chunks, simd.tiles(), lanes, a, int(transpose_a), packed, whole_vectors(bias, columns), c, vectors,
-        row_block, BLOCK_DEPTH, floor,
+        _multiply, panels * blocks, table, transposing(), lanes, a.reshape(-1), layout, b, int(transpose_b),
+        whole_vectors(bias, columns), c, vectors, row_block, BLOCK_DEPTH, floor,
+        workspace=BLOCK_DEPTH * vectors * lanes,
     )  # fmt: skip
     return c
 
 
-__all__ = ["aligned", "matmul", "panel_blocks", "panel_vectors", "product", "sum_parts", "threads"]
+__all__ = ["aligned", "matmul", "panel_vectors", "product", "sum_parts", "threads"]

@@ -12,6 +12,8 @@ from .jit import IN1, IN4, INT, OUT1, OUT2, OUT3, OUT4, TABLE, TEAM, inline, ker
 from .simd import NO_FLOOR
 from .threads import MEMBERS, next_chunk, parallel_for
 from .transforms import GRADIENT, INPUT, OUTPUT, WEIGHTS, WEIGHTS_BACK
+from .transpose import table as transposing
+from .transpose import transpose
 
 
 @inline
@@ -204,26 +206,24 @@ def transform_weights(weights: NDArray, transformed: NDArray, m: int, vectors: i
     )  # fmt: skip
 
 
-@kernel(TEAM, INT, IN4, OUT4)
-def _turn(team, chunks, weights, turned):
-    """turned[i, j, co, ci] = weights[2 - i, 2 - j, ci, co]; one chunk is eight output channels of one tap."""
-    outputs = weights.shape[3]
-    strips = (outputs + 7) // 8
+@kernel(TEAM, INT, TABLE, IN4, OUT4, INT)
+def _turn(team, chunks, functions, weights, turned, lines):
+    """turned[i, j, co, ci] = weights[2 - i, 2 - j, ci, co]; one chunk is ``lines`` input channels of one tap."""
+    inputs, outputs = weights.shape[2], weights.shape[3]
+    strips = (inputs + lines - 1) // lines
     chunk = next_chunk(team)
     while chunk < chunks:
-        tap, first = chunk // strips, chunk % strips * 8
-        source, target = weights[2 - tap // 3, 2 - tap % 3], turned[tap // 3, tap % 3]
-        for co in range(first, min(first + 8, outputs)):
-            line = target[co]
-            for ci in range(line.size):
-                line[ci] = source[ci, co]
+        tap, first = chunk // strips, chunk % strips * lines
+        source, target = weights[2 - tap // 3, 2 - tap % 3].reshape(-1), turned[tap // 3, tap % 3].reshape(-1)
+        count = min(lines, inputs - first)
+        transpose(functions, source[first * outputs :], outputs, target[first:], inputs, count, outputs)
         chunk = next_chunk(team)
 
 
 def turn(weights: NDArray) -> NDArray:
     """(KH, KW, CI, CO) -> (KH, KW, CO, CI), rotated by half a turn."""
     turned = aligned((*weights.shape[:2], weights.shape[3], weights.shape[2]))
-    parallel_for(_turn, 9 * -(-weights.shape[3] // 8), weights, turned)
+    parallel_for(_turn, 9 * -(-weights.shape[2] // 64), transposing(), weights, turned, 64)
     return turned
 
 
