@@ -222,6 +222,6 @@ def predictor(
             for start in range(0, len(x), batch_size):
                 logits = network(x[start : start + batch_size])
                 results.append(logits.sigmoid() if output == "sigmoid" else logits.softmax(1))
-            return torch.cat(results)
+            return torch.cat(results).float()
 
     return predict

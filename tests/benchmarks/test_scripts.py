@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 import os
 import socket
@@ -58,6 +59,18 @@ def test_training_is_measured_saved_and_drawn(benchmarks, tmp_path):
     figure = pytest.importorskip("figure")
     figure.draw(figure.read(file), {}, tmp_path / "speed.png")
     assert (tmp_path / "speed.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_a_network_whose_numbers_differ_is_not_timed(monkeypatch):
+    check_twin, training = pytest.importorskip("check_twin"), pytest.importorskip("training")
+
+    def refuse(model, x, y):
+        raise check_twin.DiffersError("planted")
+
+    monkeypatch.setattr(check_twin, "check", refuse)
+    row = training.measure("lenet5", argparse.Namespace(batch=2))
+    assert row["refused"] == "planted"
+    assert "milliseconds" not in row
 
 
 def test_a_process_holds_one_library_and_reports_time_and_memory():
