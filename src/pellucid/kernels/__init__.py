@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from . import activation, conv, dense, norm, pool, winograd
+from . import activation, conv, dense, dropout, norm, pool, winograd
 from .threads import get_num_threads, set_num_threads
 from .winograd import set_winograd, winograd_enabled
 
@@ -29,6 +29,7 @@ IMPLEMENTATIONS: list[Implementation] = [
     ),
     ("global_max_pool2d", pool.global_max_pool2d, pool.global_max_pool2d_backward, pool.accepts_global_pool2d),
     ("batch_norm", norm.batch_norm, norm.batch_norm_backward, norm.accepts_batch_norm),
+    ("dropout", dropout.dropout, dropout.dropout_backward, dropout.accepts_dropout),
     ("relu", activation.relu, activation.relu_backward, activation.accepts_elementwise),
     ("leaky_relu", activation.leaky_relu, activation.leaky_relu_backward, activation.accepts_elementwise),
     ("sigmoid", activation.sigmoid, activation.sigmoid_backward, activation.accepts_elementwise),

@@ -1,0 +1,82 @@
+"""Dropout; the twin of ``ops/dropout.py``, with the same random numbers and so the same zeros."""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+import numpy as np
+from numba import types
+from numpy.typing import NDArray
+
+from ..randomness import GOLDEN, Randomness
+from .buffers import aligned
+from .jit import FLOAT, IN2, INT, OUT2, TEAM, array_of, inline, kernel
+from .threads import next_chunk, parallel_for
+
+_KEYS = types.Array(types.uint64, 1, "C", readonly=True)
+_KEPT, _KEPT_OUT = types.Array(types.uint8, 2, "C", readonly=True), types.Array(types.uint8, 2, "C")
+_GOLDEN = np.uint64(GOLDEN)
+_FIRST, _SECOND = np.uint64(0xBF58476D1CE4E5B9), np.uint64(0x94D049BB133111EB)
+
+
+class DropoutCache(NamedTuple):
+    kept: NDArray[np.uint8]  # (N, numbers of an image): 1 where kept
+    scale: float
+
+
+def accepts_dropout(x: NDArray, *, rate: float, rng: Randomness) -> bool:
+    """Float32 batches, one key for each image."""
+    return x.dtype == np.float32 and x.ndim >= 2 and x.size > 0 and len(rng.keys) == len(x)
+
+
+@inline
+def _mix(word):
+    """``randomness.mix``, one number at a time."""
+    word = (word ^ (word >> np.uint64(30))) * _FIRST
+    word = (word ^ (word >> np.uint64(27))) * _SECOND
+    return word ^ (word >> np.uint64(31))
+
+
+@kernel(TEAM, INT, IN2, _KEYS, types.uint64, FLOAT, OUT2, _KEPT_OUT)
+def _drop(team, chunks, x, keys, least, scale, y, kept):
+    """A number is kept if its 53 random bits are at least ``least``; one chunk is one image."""
+    chunk = next_chunk(team)
+    while chunk < chunks:
+        source, target, places, key = x[chunk], y[chunk], kept[chunk], keys[chunk]
+        for i in range(target.size):
+            keep = (_mix(key + np.uint64(i + 1) * _GOLDEN) >> np.uint64(11)) >= least
+            places[i] = keep
+            target[i] = source[i] * (scale if keep else np.float32(0))
+        chunk = next_chunk(team)
+
+
+@kernel(TEAM, INT, IN2, _KEPT, FLOAT, OUT2)
+def _drop_backward(team, chunks, dy, kept, scale, dx):
+    """One chunk is one image."""
+    chunk = next_chunk(team)
+    while chunk < chunks:
+        source, target, places = dy[chunk], dx[chunk], kept[chunk]
+        for i in range(target.size):
+            target[i] = source[i] * (scale if places[i] else np.float32(0))
+        chunk = next_chunk(team)
+
+
+def dropout(x: NDArray, *, rate: float, rng: Randomness) -> tuple[NDArray, DropoutCache]:
+    """y = x / (1 - rate) with probability 1 - rate, else 0."""
+    x = array_of(x)
+    y = aligned(x.shape)
+    flat = (len(x), x.size // len(x))
+    kept = np.empty(flat, np.uint8)
+    # u · 2⁻⁵³ ≥ rate for whole u: both sides times a power of two, which is exact
+    least, scale = math.ceil(rate * 2.0**53), float(np.float32(1 / (1 - rate)))
+    parallel_for(_drop, len(x), x.reshape(flat), np.ascontiguousarray(rng.keys), least, scale, y.reshape(flat), kept)
+    return y, DropoutCache(kept, scale)
+
+
+def dropout_backward(dy: NDArray, cache: DropoutCache) -> NDArray:
+    """dx = dy / (1 - rate) where the number was kept, else 0."""
+    dx = aligned(dy.shape)
+    flat = cache.kept.shape
+    parallel_for(_drop_backward, flat[0], array_of(dy).reshape(flat), cache.kept, cache.scale, dx.reshape(flat))
+    return dx
