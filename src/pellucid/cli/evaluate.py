@@ -15,7 +15,6 @@ _SETTINGS = (
     "data.data_dir",
     "data.verify",
     "data.download",
-    "data.test_part",
     "data.on_bad_image",
 )
 
