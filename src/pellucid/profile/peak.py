@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import math
 import threading
@@ -54,6 +55,7 @@ def _arithmetic_peak(vectors: int, threads: int, seconds: float, tries: int) -> 
         values = {
             "a": a, "a_m": depth, "a_k": 1, "a_r": 0, "b": b, "b_k": columns, "b_r": 0, "d": c, "d_m": columns,
             "c": c, "c_m": columns, "columns": columns, "depth": depth, "repeats": repeats,
+            "floor": simd.NO_FLOOR,
         }  # fmt: skip
         tile(*[values[name] for name in simd.PARAMETERS])
 
@@ -76,21 +78,27 @@ def _together(threads: int, work: Callable[[int], object], tries: int) -> float:
     ready, done = threading.Barrier(threads), threading.Barrier(threads)
 
     def follow(thread: int) -> None:
-        for _ in range(tries):
-            ready.wait()
-            work(thread)
-            done.wait()
+        # If the calling thread fails, so do the barriers, and nobody is left waiting.
+        with contextlib.suppress(threading.BrokenBarrierError):
+            for _ in range(tries):
+                ready.wait()
+                work(thread)
+                done.wait()
 
     helpers = [threading.Thread(target=follow, args=(thread,), daemon=True) for thread in range(1, threads)]
     for helper in helpers:
         helper.start()
     best = math.inf
-    for _ in range(tries):
-        ready.wait()
-        start = time.perf_counter()
-        work(0)
-        done.wait()
-        best = min(best, time.perf_counter() - start)
-    for helper in helpers:
-        helper.join()
+    try:
+        for _ in range(tries):
+            ready.wait()
+            start = time.perf_counter()
+            work(0)
+            done.wait()
+            best = min(best, time.perf_counter() - start)
+    finally:
+        ready.abort()
+        done.abort()
+        for helper in helpers:
+            helper.join()
     return best
