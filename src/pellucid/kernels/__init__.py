@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from . import activation, conv, dense, dropout, norm, pool, winograd
+from . import activation, composed, conv, dense, dropout, fused, norm, pool, winograd
 from .threads import get_num_threads, set_num_threads
 from .winograd import set_winograd, winograd_enabled
 
@@ -18,6 +18,9 @@ Implementation = tuple[str, Callable, Callable, Callable[..., bool]]
 IMPLEMENTATIONS: list[Implementation] = [
     ("conv2d", winograd.conv2d, winograd.conv2d_backward, winograd.accepts_conv2d),
     ("conv2d", conv.conv2d, conv.conv2d_backward, conv.accepts_conv2d),
+    ("conv2d_block", composed.winograd_block, composed.conv2d_block_backward, composed.accepts_winograd),
+    ("conv2d_block", fused.conv2d_block, fused.conv2d_block_backward, fused.accepts_conv2d_block),
+    ("conv2d_block", composed.any_block, composed.conv2d_block_backward, composed.accepts_any),
     ("dense", dense.dense, dense.dense_backward, dense.accepts_dense),
     ("max_pool2d", pool.max_pool2d, pool.max_pool2d_backward, pool.accepts_max_pool2d),
     ("average_pool2d", pool.average_pool2d, pool.average_pool2d_backward, pool.accepts_average_pool2d),
