@@ -371,3 +371,19 @@ def test_a_network_whose_layers_were_changed_is_another_network(which):
         before = {path: a.copy() for path, a in model.params.items()}
         model.train_on_batch(x, y)
         assert all((a != before[path]).any() for path, a in model.params.items())
+
+
+def test_a_second_fit_goes_on_with_new_orders():
+    rng = np.random.default_rng(0)
+    x, y = rng.standard_normal((12, 6, 6, 1)).astype(np.float32), rng.integers(2, size=12)
+
+    def trained(*epochs: int) -> tuple[Sequential, list[int]]:
+        model = Sequential([Flatten(), Dropout(0.3), Dense(2, activation="softmax")])
+        model.compile("sgd", input_shape=(6, 6, 1))
+        numbered = [row["epoch"] for n in epochs for row in model.fit(x, y, 4, n, verbose=0).rows]
+        return model, numbered
+
+    (once, numbers), (twice, again) = trained(3), trained(1, 2)
+    assert numbers == again == [1, 2, 3]
+    for path, array in once.params.items():
+        np.testing.assert_array_equal(array, twice.params[path])

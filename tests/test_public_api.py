@@ -39,14 +39,24 @@ def test_the_public_names_are_known():
     assert set(pellucid.__all__) >= {
         "Activation", "AveragePooling2D", "BatchNormalization", "Concatenate", "Conv2D", "Dense", "DepthwiseConv2D",
         "Dropout", "Flatten", "GlobalAveragePooling2D", "GlobalMaxPooling2D", "Layer", "LeakyReLU", "MaxPooling2D",
-        "PellucidError", "Preprocessing", "ReLU", "Rescaling", "Residual", "Sequential", "Softmax", "__version__", "backend",
-        "data", "get_backend", "get_num_threads", "initializers", "layers", "load", "losses", "metrics", "ops", "optimizers",
-        "set_backend", "set_num_threads", "testing", "training", "zoo",
+        "PellucidError", "Preprocessing", "ReLU", "Rescaling", "Residual", "Sequential", "Softmax",
+        "get_backend", "get_num_threads", "load", "set_backend", "set_num_threads",
     }  # fmt: skip
-    assert list(pellucid.__all__) == sorted(set(pellucid.__all__)) == dir(pellucid)
+    assert set(dir(pellucid)) - set(pellucid.__all__) == {
+        "__version__", "backend", "data", "initializers", "layers", "losses", "metrics", "ops", "optimizers", "testing",
+        "training", "zoo",
+    }  # fmt: skip
+    assert list(pellucid.__all__) == sorted(set(pellucid.__all__))
 
 
-@pytest.mark.parametrize("name", [name for name in pellucid.__all__ if name != "__version__"])
+def test_a_star_import_hides_no_name_of_the_users_own():
+    names: dict = {}
+    exec("from pellucid import *", names)
+    assert "Sequential" in names
+    assert not {"data", "layers", "training", "testing"} & names.keys()
+
+
+@pytest.mark.parametrize("name", [name for name in dir(pellucid) if name != "__version__"])
 def test_every_public_name_resolves_and_is_documented(name):
     assert len(inspect.cleandoc(getattr(pellucid, name).__doc__ or "")) >= 10
 

@@ -55,7 +55,7 @@ _MODULES = (
     "zoo",
 )
 
-__all__ = sorted([*_HOMES, *_MODULES, "__version__"])
+__all__ = sorted(_HOMES)  # ``from pellucid import *`` brings layers and functions, no module that could hide your own ``data``
 
 
 def __getattr__(name: str) -> Any:
@@ -69,4 +69,4 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    return __all__
+    return sorted([*_HOMES, *_MODULES, "__version__"])

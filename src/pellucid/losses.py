@@ -58,12 +58,9 @@ class Loss:
                     f"be applied twice. Leave from_logits out, or make the last layer linear."
                 )
             return self.logits_op, True
-        linear = final_activation is None
-        return (
-            (self.logits_op, False)
-            if (linear and self.from_logits is not False) or self.from_logits
-            else (self.op, False)
-        )
+        # The logarithms of probabilities are logits too: softmax of them gives the probabilities back.
+        logits = final_activation is None or (final_activation == "log_softmax" and self.activation == "softmax")
+        return self.logits_op if self.from_logits or (logits and self.from_logits is None) else self.op, False
 
     def forward(
         self, op: str, outputs: NDArray, targets: NDArray, weights: NDArray | None = None

@@ -50,6 +50,7 @@ class Sequential(Chain):
         self.preprocessing: Preprocessing | None = None
         self.class_names: tuple[str, ...] = ()
         self.training_summary: dict[str, Any] = {}
+        self.epochs_seen = 0  # by fit: a second fit goes on with new orders and new dropout
         self.optimizer: optimizers.Optimizer | None = None
         self.loss: losses.Loss | None = None
         self.metrics: dict[str, scores.Metric] = {}
@@ -109,7 +110,7 @@ class Sequential(Chain):
         self.declared(input_shape)  # raises before anything has changed if the layers cannot take it
         self.seed = seed
         super().build(input_shape, seed=seed, path=path, dtype=dtype)
-        self._plans = {}
+        self._plans, self.epochs_seen = {}, 0
 
     def _plan(self, network: Chain) -> Chain:
         """The plan of this model, or of this model without its last activation; made once for each backend and list of layers."""
@@ -223,7 +224,7 @@ class Sequential(Chain):
         class_weight: dict[int, float] | None = None,
         verbose: int = 1,
     ) -> History:
-        """Train for ``epochs`` passes over (x, y); returns the history of losses and metrics.
+        """Train for ``epochs`` passes over (x, y); returns the history of losses and metrics. A second call goes on.
 
         ``validation_split`` holds out the last part of the data, before any shuffling, as Keras does. ``class_weight`` multiplies
         the weight of samples by class. ``verbose=0`` is silent.
@@ -250,18 +251,23 @@ class Sequential(Chain):
         if class_weight is not None:
             weights = losses.class_weights(y, class_weight)
             sample_weight = weights if sample_weight is None else weights * sample_weight
-        return loop.fit(
-            self,
-            x,
-            y,
-            sample_weight=sample_weight,
-            batch_size=batch_size,
-            epochs=epochs,
-            seed=self.seed,
-            shuffle=shuffle,
-            validation=validation_data,
-            callbacks=[*callbacks, *([Display()] if verbose else [])],
-        )
+        progress = loop.Progress(epoch=self.epochs_seen)
+        try:
+            return loop.fit(
+                self,
+                x,
+                y,
+                sample_weight=sample_weight,
+                batch_size=batch_size,
+                epochs=self.epochs_seen + epochs,
+                seed=self.seed,
+                shuffle=shuffle,
+                validation=validation_data,
+                callbacks=[*callbacks, *([Display()] if verbose else [])],
+                progress=progress,
+            )
+        finally:
+            self.epochs_seen = progress.epoch + bool(progress.batch)
 
     # Asking ----------------------------------------------------------------------------------------------------------
 
