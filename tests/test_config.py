@@ -3,7 +3,7 @@
 import tomllib
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
@@ -23,7 +23,12 @@ def test_defaults_depend_on_the_data():
     assert (digits.model.name, digits.training.epochs, digits.training.batch_size) == ("cnn1_avg", 30, 32)
     other = config.complete(config.make({"data.source": "photos"}))
     assert (other.model.name, other.training.epochs, other.training.batch_size) == ("cnn2", 10, 64)
-    assert other.optimizer.learning_rate == 0.001
+    assert (other.optimizer.learning_rate, other.training.label_smoothing) == (0.001, 0)
+    assert config.complete(config.make({"data.source": "MNIST"})).training.label_smoothing == 0.1
+    assert (
+        config.complete(config.make({"data.source": "mnist", "training.label_smoothing": 0})).training.label_smoothing
+        == 0
+    )
 
 
 def test_completing_leaves_what_was_asked_for():
@@ -46,8 +51,9 @@ def test_completing_leaves_what_was_asked_for():
     shuffle=st.booleans(),
     seed=st.integers(0, 2**63 - 1),
 )
+@settings(deadline=None)  # the first example loads the layers
 def test_a_written_config_reads_back_as_itself(epochs, rate, minutes, split, classes, size, shuffle, seed):
-    settings = {
+    asked = {
         "training.epochs": epochs,
         "optimizer.learning_rate": rate,
         "training.max_time": minutes,
@@ -61,9 +67,7 @@ def test_a_written_config_reads_back_as_itself(epochs, rate, minutes, split, cla
             {"class": "Conv2D", "filters": 2, "kernel_size": [3, 1]},
         ],
     }
-    made = config.make(
-        {name: value for name, value in settings.items() if value is not None} | {"data.source": "digits"}
-    )
+    made = config.make({name: value for name, value in asked.items() if value is not None} | {"data.source": "digits"})
     again = RunConfig.model_validate(tomllib.loads(made.to_toml()))
     assert again == made
     assert again.to_toml() == made.to_toml()

@@ -11,7 +11,6 @@ import pytest
 from .conftest import finish, good, rows, start
 
 
-@pytest.mark.smoke
 def test_digits_are_learned_and_tested(digits_run):
     folder, answer = digits_run
     last = rows(folder)[-1]

@@ -173,8 +173,10 @@ class TrainingSection(Section):
     loss: str | None = Field(
         None, description="without it, what suits the last layer", examples=["categorical_crossentropy"]
     )
-    label_smoothing: Annotated[float, Field(ge=0, lt=1)] = Field(
-        0.0, description="share of each label spread over all classes", examples=[0.1]
+    label_smoothing: Annotated[float, Field(ge=0, lt=1)] | None = Field(
+        None,
+        description="share of each label spread over all classes; without it 0, and 0.1 for mnist",
+        examples=[0.1],
     )
     shuffle: bool = Field(True, description="a new order of the images in every epoch")
     early_stopping: Positive | None = Field(

@@ -80,6 +80,6 @@ def compile_model(model: Sequential, config: RunConfig) -> None:
     section.loss = name  # so that config.toml is complete
     model.compile(
         optimizer=optimizers.get(config.optimizer.model_dump(exclude_none=True)),
-        loss=losses.get(name, label_smoothing=section.label_smoothing),
+        loss=losses.get(name, label_smoothing=section.label_smoothing or 0.0),
         metrics=["accuracy"],
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import shlex
 import sys
 from collections.abc import Callable
@@ -32,6 +33,11 @@ def introduce(prepared: Prepared, say: Say) -> None:
         f"{model.name}: {model.count_params():,} parameters, {settings.pop('name')} with learning rate {rate:g}, "
         f"{config.training.epochs} epochs in batches of {config.training.batch_size}"
     )
+    smoothing, classes = config.training.label_smoothing or 0.0, prepared.dataset.num_classes
+    if smoothing and "categorical" in str(config.training.loss):
+        rest = smoothing / classes  # the share of every wrong class
+        lowest = -((1 - smoothing + rest) * math.log(1 - smoothing + rest) + (classes - 1) * rest * math.log(rest))
+        say(f"  label smoothing {smoothing:g}: the losses count it and cannot fall below {lowest:.2f}")
 
 
 def conclude(
