@@ -12,11 +12,11 @@ import sys
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from pellucid import ops
-from pellucid.kernels import composed, conv, fused, winograd
+from pellucid.kernels import composed, conv, fused, fused_norm, norm, winograd
 from pellucid.ops import fused as reference
 
 EXAMPLES = int(os.environ.get("PELLUCID_EXAMPLES", "60"))
@@ -80,7 +80,7 @@ def compare(agrees, same_bits, x, kernel, bias, settings_, dy_seed=0):
     taps = int(np.prod(settings_.get("pool_size", 2)))
     # the mean of a window is rounded, and so is its share of dy
     agrees("y", computed_y, y, np.abs(y) + (50 if settings_.get("pool") == "average_pool2d" else 0), taps)
-    dz = np.abs(reference._tail_backward(dy.astype(np.float64), cache.tail))
+    dz = reference._tail_backward(np.abs(dy).astype(np.float64), cache.tail)
     absolute = ops.conv2d_backward(
         dz, cache.convolved._replace(x_padded=np.abs(cache.convolved.x_padded), kernel=np.abs(exact[1]))
     )
@@ -184,10 +184,74 @@ def test_what_it_cannot_do_is_refused():
     assert not fused.accepts_conv2d_block(x, np.ones((3, 3, 1, 4), np.float32), groups=4, activation="relu")
 
 
+@st.composite
+def norm_cases(draw):
+    """(x, weights, moving statistics, settings) of a normalised block; x of whole numbers, see above."""
+    size = (draw(st.integers(1, 20)), draw(st.integers(1, 20)))
+    rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
+    channels = draw(st.integers(1, 70))
+    x = whole_numbers(rng, draw(st.integers(2, 5)), *size, channels)
+    gamma = (rng.uniform(0.3, 2, channels) * rng.choice([-1, 1], channels)).astype(np.float32)
+    weights = [a if draw(st.booleans()) else None for a in (gamma, rng.standard_normal(channels, np.float32))]
+    moving = [rng.standard_normal(channels, np.float32), rng.uniform(0.5, 2, channels).astype(np.float32)]
+    settings_ = {"training": draw(st.booleans()), "unbiased": draw(st.booleans()), "epsilon": 0.1}
+    return x, weights, moving, settings_ | draw(tails(size))
+
+
+@settings(max_examples=EXAMPLES, deadline=None)
+@given(norm_cases())
+def test_any_normalised_block_equals_the_reference(same_bits, case):
+    x, weights, moving, settings_ = case
+    double = [None if a is None else a.astype(np.float64) for a in (x, *weights, *moving)]
+    alone = {name: settings_[name] for name in ("training", "unbiased", "epsilon")}
+    z = ops.batch_norm(*(None if a is None else a.copy() for a in double), **alone)[0]
+    assume(np.abs(z).min() > 1e-5)  # so that rounding decides nothing about ReLU
+    assert fused_norm.accepts_batch_norm_block(x, *weights, *moving, **settings_)
+    y, cache = ops.batch_norm_block(*double, **settings_)
+    dy = np.random.default_rng(0).standard_normal(y.shape, np.float32)
+    wanted = y, *ops.batch_norm_block_backward(dy.astype(np.float64), cache), *double[3:]
+
+    def native():
+        statistics = [m.copy() for m in moving]
+        y, cache = fused_norm.batch_norm_block(x, *weights, *statistics, **settings_)
+        return y, *fused_norm.batch_norm_block_backward(dy, cache), *statistics
+
+    # all values are of order one: those of x, of z, and of dy, of which a window or the batch sums up some
+    dz = reference._tail_backward(np.abs(dy).astype(np.float64), cache.tail)
+    for name, a, b in zip(("y", "dx", "dgamma", "dbeta", "mean", "variance"), same_bits(native), wanted, strict=True):
+        if b is None:
+            assert a is None
+            continue
+        scale = 10 * dz.sum(axis=(0, 1, 2)).max() if name in ("dgamma", "dbeta") else 30 + 30 * dz.max()
+        assert a.dtype == np.float32
+        assert np.abs(a - b).max() <= 40 * 2.0**-24 * scale, name
+
+
+@pytest.mark.parametrize(
+    ("shape", "tail"),
+    [((66, 32, 32, 64), RELU_MAX), ((3, 60, 60, 40), RELU_AVERAGE), ((50, 30), {"activation": "relu"})],
+)
+def test_normalised_blocks_of_real_networks_equal_the_plain_ops(same_bits, shape, tail):
+    rng = np.random.default_rng(0)
+    x, weights = rng.standard_normal(shape, np.float32), rng.standard_normal((2, shape[-1]), np.float32)
+    moving = np.zeros(shape[-1], np.float32), np.ones(shape[-1], np.float32)
+    z, normalised = norm.batch_norm(x, *weights, *moving, training=True)
+    wanted, cache = reference._tail(z, tail["activation"], tail.get("pool"), 2, None, "valid")
+    dy = rng.standard_normal(wanted.shape, np.float32)
+    dz = reference._tail_backward(dy, cache).astype(np.float32)
+
+    def native():
+        y, cache = fused_norm.batch_norm_block(x, *weights, *moving, training=True, **tail)
+        return y, *fused_norm.batch_norm_block_backward(dy, cache)
+
+    for a, b in zip(same_bits(native), [wanted, *norm.batch_norm_backward(dz, normalised)], strict=True):
+        assert np.allclose(a, b, rtol=1e-5, atol=1e-6 * np.abs(b).max())
+
+
 CODE = """
 import numpy as np
 from pellucid import ops
-from pellucid.kernels import fused, machine, threads
+from pellucid.kernels import fused, fused_norm, machine, threads
 
 threads.set_num_threads(2)
 rng = np.random.default_rng(0)
@@ -207,6 +271,16 @@ for channels, filters, settings in [
     gradients = fused.conv2d_block_backward(dy, cache)
     for a, b in zip([y, *gradients], [wanted, *ops.conv2d_block_backward(dy.astype(np.float64), reference_cache)]):
         assert np.abs(a - b).max() <= 1e-5 * max(1, np.abs(b).max())
+    statistics = np.zeros(channels, np.float32), np.ones(channels, np.float32)
+    tail = {name: value for name, value in settings.items() if name != "padding"} | {"training": True}
+    y, cache = fused_norm.batch_norm_block(x, None, None, *statistics, **tail)
+    wanted, reference_cache = ops.batch_norm_block(x.astype(np.float64), None, None, *statistics, **tail)
+    dy = rng.standard_normal(y.shape, np.float32)
+    dx, wanted_dx = (f(dy, c)[0] for f, c in [
+        (fused_norm.batch_norm_block_backward, cache), (ops.batch_norm_block_backward, reference_cache)
+    ])
+    assert np.abs(y - wanted).max() <= 1e-5
+    assert np.abs(dx - wanted_dx).max() <= 1e-5
 print(machine.vectors().lanes)
 """
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from . import activation, composed, conv, dense, dropout, fused, norm, pool, winograd
+from . import activation, composed, conv, dense, dropout, fused, fused_norm, norm, pool, winograd
 from .threads import get_num_threads, set_num_threads
 from .winograd import set_winograd, winograd_enabled
 
@@ -33,6 +33,12 @@ IMPLEMENTATIONS: list[Implementation] = [
     ("global_max_pool2d", pool.global_max_pool2d, pool.global_max_pool2d_backward, pool.accepts_global_pool2d),
     ("batch_norm", norm.batch_norm, norm.batch_norm_backward, norm.accepts_batch_norm),
     ("dropout", dropout.dropout, dropout.dropout_backward, dropout.accepts_dropout),
+    (
+        "batch_norm_block",
+        fused_norm.batch_norm_block,
+        fused_norm.batch_norm_block_backward,
+        fused_norm.accepts_batch_norm_block,
+    ),
     ("relu", activation.relu, activation.relu_backward, activation.accepts_elementwise),
     ("leaky_relu", activation.leaky_relu, activation.leaky_relu_backward, activation.accepts_elementwise),
     ("sigmoid", activation.sigmoid, activation.sigmoid_backward, activation.accepts_elementwise),

@@ -163,18 +163,13 @@ def _forward_plan(block: Block) -> ForwardPlan:
     row = after.used[1] * co
     images = max(1, min(CACHE_FLOATS // max(row * after.used[0], _floats(block)), -(-n // CHUNKS)))
     wanted = max(-(-row * after.used[0] // CACHE_FLOATS), -(-CHUNKS // -(-n // images)))
-    count = max(1, min(wanted, after.output[0], after.used[0] // LEAST_ROWS))
     table: list[list[int]] = []
-    bands, highest = [], 0
-    for band in range(count):
-        first, last = after.output[0] * band // count, after.output[0] * (band + 1) // count
-        top, end = first, last
-        if after.pool is not None:
-            top, end = int(after.rows[first, 0]), int((after.rows[first:last, 0] + after.rows[first:last, 2]).max())
-        pieces = _cut(rows.segments, top, end, shift=0 if after.pool is None else top)
-        bands.append((first, last, top, end - top, len(table), len(table) + len(pieces)))
+    bands = []
+    for first, end, top, height in tail.bands(after.key, min(wanted, after.used[0] // LEAST_ROWS)).tolist():
+        pieces = _cut(rows.segments, top, top + height, shift=0 if after.pool is None else top)
+        bands.append((first, end, top, height, len(table), len(table) + len(pieces)))
         table += pieces
-        highest = max(highest, end - top)
+    highest = max(band[3] for band in bands)
     space = images * highest * row if after.pool is not None else 0
     return ForwardPlan(
         after,

@@ -19,20 +19,22 @@ from numpy.typing import NDArray
 from . import machine, moments
 from .assembly import address
 from .buffers import aligned
-from .jit import IN1, IN2, INT, OUT1, OUT3, TABLE, TEAM, array_of, kernel
-from .threads import next_chunk, parallel_for
+from .jit import IN1, IN2, INT, OUT1, OUT2, OUT3, TABLE, TEAM, array_of, inline, kernel
+from .threads import MEMBERS, next_chunk, parallel_for
 
 CHUNK = 1 << 14  # floats
-ROW = 64  # floats that one pass of the inner loop should at least have: several pixels, if they are short
+ROW = 256  # floats that one pass of the inner loop should at least have: several pixels, if they are short
 
 
 class BatchNormCache(NamedTuple):
     x: NDArray[np.float32]
-    mean: NDArray[np.float32]
+    vectors: list[NDArray[np.float32]]  # mean, scale and shift, repeated to long rows
     inverse_std: NDArray[np.float32]
-    gamma: NDArray[np.float32] | None
+    scale: NDArray[np.float32]  # gamma · inverse_std
+    has_gamma: bool
     has_beta: bool
     training: bool
+    relu: bool
 
 
 def accepts_batch_norm(x: NDArray, gamma, beta, moving_mean, moving_variance, **settings: object) -> bool:
@@ -63,45 +65,70 @@ def _statistics(team, chunks, table, lanes, pixels, x, parts):
         chunk = next_chunk(team)
 
 
-@kernel(TEAM, INT, TABLE, INT, INT, IN2, IN2, IN1, OUT3)
-def _products(team, chunks, table, lanes, pixels, x, dy, mean, parts):
-    """parts[chunk] = (Σ dy, Σ dy (x - mean)) of the chunk's pixels, per channel."""
+@inline
+def normalise(x, mean, scale, shift, relu, y):
+    """y = (x - mean) · scale + shift, and ReLU of it; x and y (M,). The vectors of channels are repeated to one long row."""
+    row, every = mean.size, not relu
+    for first in range(0, x.size, row):
+        source, target = x[first : first + row], y[first : first + row]
+        for i in range(target.size):
+            value = (source[i] - mean[i]) * scale[i] + shift[i]
+            target[i] = value if (value > np.float32(0)) | every else np.float32(0)
+
+
+@inline
+def derive(x, dy, mean, scale, shift, relu, slope, constant, dx):
+    """dx = dy · scale + (x - mean) · slope + constant, where dy counts only where ``normalise`` gave more than 0."""
+    row, every = mean.size, not relu
+    for first in range(0, x.size, row):
+        source, gradient, target = x[first : first + row], dy[first : first + row], dx[first : first + row]
+        for i in range(target.size):
+            centred = source[i] - mean[i]
+            positive = (centred * scale[i] + shift[i] > np.float32(0)) | every
+            target[i] = (gradient[i] if positive else np.float32(0)) * scale[i] + (centred * slope[i] + constant[i])
+
+
+@kernel(TEAM, INT, OUT2, TABLE, INT, INT, IN2, IN2, IN1, IN1, IN1, INT, OUT3)
+def _products(team, chunks, workspace, table, lanes, pixels, x, dy, mean, scale, shift, relu, parts):
+    """parts[chunk] = (Σ dy, Σ dy (x - mean)) of the chunk's pixels, per channel, of dy behind the ReLU, if there is one."""
     count, channels = x.shape
     zeros = np.zeros(channels, np.float32)
+    row, centre = mean.size, mean[:channels]
+    passed = workspace[next_chunk(team[MEMBERS:])]
     chunk = next_chunk(team)
     while chunk < chunks:
         start, here = chunk * pixels, min(pixels, count - chunk * pixels)
-        offset = 4 * start * channels
-        moments.accumulate(
-            table, lanes, address(x) + offset, address(dy) + offset, mean, zeros, parts[chunk, 0], parts[chunk, 1], here,
-            channels,
-        )  # fmt: skip
+        at, dy_at = address(x) + 4 * start * channels, address(dy) + 4 * start * channels
+        if relu:
+            values, gradients = x.reshape(-1)[start * channels :], dy.reshape(-1)[start * channels :]
+            for first in range(0, here * channels, row):
+                source, gradient = values[first : first + row], gradients[first : first + row]
+                target = passed[first : min(first + row, here * channels)]
+                for i in range(target.size):
+                    positive = (source[i] - mean[i]) * scale[i] + shift[i] > np.float32(0)
+                    target[i] = gradient[i] if positive else np.float32(0)
+            dy_at = address(passed)
+        moments.accumulate(table, lanes, at, dy_at, centre, zeros, parts[chunk, 0], parts[chunk, 1], here, channels)
         chunk = next_chunk(team)
 
 
-@kernel(TEAM, INT, INT, IN1, IN1, IN1, IN1, OUT1)
-def _normalise(team, chunks, size, x, mean, scale, shift, y):
-    """y = (x - mean) · scale + shift; the vectors of channels are repeated to one row of several pixels."""
-    row = mean.size
+@kernel(TEAM, INT, INT, IN1, IN1, IN1, IN1, INT, OUT1)
+def _normalise(team, chunks, size, x, mean, scale, shift, relu, y):
+    """One chunk is ``size`` numbers."""
     chunk = next_chunk(team)
     while chunk < chunks:
-        for first in range(chunk * size, min((chunk + 1) * size, x.size), row):
-            source, target = x[first : first + row], y[first : first + row]
-            for i in range(target.size):
-                target[i] = (source[i] - mean[i]) * scale[i] + shift[i]
+        first, end = chunk * size, min((chunk + 1) * size, x.size)
+        normalise(x[first:end], mean, scale, shift, relu, y[first:end])
         chunk = next_chunk(team)
 
 
-@kernel(TEAM, INT, INT, IN1, IN1, IN1, IN1, IN1, IN1, OUT1)
-def _derive(team, chunks, size, x, dy, mean, scale, slope, shift, dx):
-    """dx = dy · scale + (x - mean) · slope + shift."""
-    row = mean.size
+@kernel(TEAM, INT, INT, IN1, IN1, IN1, IN1, IN1, INT, IN1, IN1, OUT1)
+def _derive(team, chunks, size, x, dy, mean, scale, shift, relu, slope, constant, dx):
+    """One chunk is ``size`` numbers."""
     chunk = next_chunk(team)
     while chunk < chunks:
-        for first in range(chunk * size, min((chunk + 1) * size, x.size), row):
-            source, gradient, target = x[first : first + row], dy[first : first + row], dx[first : first + row]
-            for i in range(target.size):
-                target[i] = gradient[i] * scale[i] + ((source[i] - mean[i]) * slope[i] + shift[i])
+        first, end = chunk * size, min((chunk + 1) * size, x.size)
+        derive(x[first:end], dy[first:end], mean, scale, shift, relu, slope, constant, dx[first:end])
         chunk = next_chunk(team)
 
 
@@ -116,8 +143,51 @@ def batch_norm(
     momentum: float = 0.99,
     epsilon: float = 1e-3,
     unbiased: bool = False,
+    relu: bool = False,
 ) -> tuple[NDArray, BatchNormCache]:
-    """Batch normalisation over all axes but the last; in training the moving statistics are updated in place."""
+    """Batch normalisation over all axes but the last; in training the moving statistics are updated in place.
+
+    ``relu`` takes ReLU of it in the same pass over memory; see ``fused_norm``.
+    """
+    cache = prepare(x, gamma, beta, moving_mean, moving_variance, training, momentum, epsilon, unbiased, relu)
+    x, y = cache.x, aligned(x.shape)
+    size = chunk_size(x.shape[-1])
+    parallel_for(_normalise, -(-x.size // size), size, x.reshape(-1), *cache.vectors, int(relu), y.reshape(-1))
+    return y, cache
+
+
+def batch_norm_backward(dy: NDArray, cache: BatchNormCache) -> tuple[NDArray, NDArray | None, NDArray | None]:
+    """dx = gamma / std · (dy - mean(dy) - x_hat · mean(dy · x_hat)), dgamma = Σ dy · x_hat, dbeta = Σ dy."""
+    x, dy = cache.x, array_of(dy)
+    count, channels = x.size // x.shape[-1], x.shape[-1]
+    pixels = max(1, CHUNK // channels)
+    parts = np.empty((-(-count // pixels), 2, channels), np.float32)
+    parallel_for(
+        _products, len(parts), moments.table(), machine.vectors().lanes, pixels, x.reshape(count, channels),
+        dy.reshape(count, channels), *cache.vectors, int(cache.relu), parts, workspace=pixels * channels,
+    )  # fmt: skip
+    coefficients, dgamma, dbeta = finish(parts, cache)
+    dx, size = aligned(x.shape), chunk_size(channels)
+    parallel_for(
+        _derive, -(-x.size // size), size, x.reshape(-1), dy.reshape(-1), *cache.vectors, int(cache.relu), *coefficients,
+        dx.reshape(-1),
+    )  # fmt: skip
+    return dx, dgamma, dbeta
+
+
+def prepare(
+    x: NDArray,
+    gamma: NDArray | None,
+    beta: NDArray | None,
+    moving_mean: NDArray,
+    moving_variance: NDArray,
+    training: bool,
+    momentum: float,
+    epsilon: float,
+    unbiased: bool,
+    relu: bool,
+) -> BatchNormCache:
+    """What ``normalise`` needs, and the way back; in training the moving statistics are updated in place."""
     x = array_of(x)
     count, channels = x.size // x.shape[-1], x.shape[-1]
     if training:
@@ -126,45 +196,37 @@ def batch_norm(
         moving_mean += (1 - momentum) * (mean - moving_mean)
         moving_variance += (1 - momentum) * (correction * variance - moving_variance)
     else:
-        mean, variance = moving_mean.copy(), moving_variance
+        mean, variance = moving_mean, moving_variance
     inverse_std = (1 / np.sqrt(variance.astype(np.float64) + epsilon)).astype(np.float32)
     scale = inverse_std if gamma is None else gamma * inverse_std
     shift = np.zeros(channels, np.float32) if beta is None else beta
-    y = aligned(x.shape)
-    repeat, size = _row(channels)
-    vectors = [np.tile(array_of(v), repeat) for v in (mean, scale, shift)]
-    parallel_for(_normalise, -(-x.size // size), size, x.reshape(-1), *vectors, y.reshape(-1))
-    return y, BatchNormCache(x, mean.astype(np.float32), inverse_std, gamma, beta is not None, training)
+    vectors = repeated(mean, scale, shift)
+    return BatchNormCache(x, vectors, inverse_std, scale, gamma is not None, beta is not None, training, relu)
 
 
-def batch_norm_backward(dy: NDArray, cache: BatchNormCache) -> tuple[NDArray, NDArray | None, NDArray | None]:
-    """dx = gamma / std · (dy - mean(dy) - x_hat · mean(dy · x_hat)), dgamma = Σ dy · x_hat, dbeta = Σ dy."""
-    x, mean, inverse_std, gamma, has_beta, training = cache
-    dy = array_of(dy)
-    count, channels = x.size // x.shape[-1], x.shape[-1]
-    pixels = max(1, CHUNK // channels)
-    parts = np.empty((-(-count // pixels), 2, channels), np.float32)
-    matrices = x.reshape(count, channels), dy.reshape(count, channels)
-    parallel_for(
-        _products, len(parts), moments.table(), machine.vectors().lanes, pixels, *matrices, array_of(mean), parts
-    )
+def finish(
+    parts: NDArray[np.float32], cache: BatchNormCache
+) -> tuple[list[NDArray[np.float32]], NDArray | None, NDArray | None]:
+    """From the sums of ``_products``: slope and constant for ``derive``, dgamma, dbeta."""
+    count, channels = cache.x.size // cache.x.shape[-1], cache.x.shape[-1]
     dbeta, dgamma = parts.sum(axis=0, dtype=np.float64)
-    dgamma *= inverse_std
-    scale = inverse_std if gamma is None else gamma * inverse_std
-    slope = -scale * inverse_std * dgamma / count if training else np.zeros(channels)
-    shift = -scale * dbeta / count if training else np.zeros(channels)
-    dx = aligned(x.shape)
-    repeat, size = _row(channels)
-    vectors = [np.tile(array_of(v), repeat) for v in (mean, scale, slope, shift)]
-    parallel_for(_derive, -(-x.size // size), size, x.reshape(-1), dy.reshape(-1), *vectors, dx.reshape(-1))
+    dgamma *= cache.inverse_std
+    slope = constant = np.zeros(channels)
+    if cache.training:
+        slope, constant = -cache.scale * cache.inverse_std * dgamma / count, -cache.scale * dbeta / count
     dgamma, dbeta = dgamma.astype(np.float32), dbeta.astype(np.float32)
-    return dx, None if gamma is None else dgamma, dbeta if has_beta else None
+    return repeated(slope, constant), dgamma if cache.has_gamma else None, dbeta if cache.has_beta else None
 
 
-def _row(channels: int) -> tuple[int, int]:
-    """(how many pixels make one row of the inner loop, floats in a chunk, a multiple of such rows)."""
-    repeat = -(-ROW // channels)
-    return repeat, max(1, CHUNK // (repeat * channels)) * repeat * channels
+def repeated(*vectors: NDArray) -> list[NDArray[np.float32]]:
+    """The channels as often as make a row of at least ``ROW`` floats."""
+    return [np.tile(array_of(v), -(-ROW // v.size)) for v in vectors]
+
+
+def chunk_size(channels: int) -> int:
+    """Floats in a chunk, a multiple of such rows."""
+    row = -(-ROW // channels) * channels
+    return max(1, CHUNK // row) * row
 
 
 def _mean_and_variance(x: NDArray[np.float32]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:

@@ -28,9 +28,13 @@ ACTIVATIONS = (None, "relu")
 BAND = 1 << 13  # floats of z in a chunk, at least
 
 
+Key = tuple[tuple[int, int], bool, str | None, Geometry | None]  # what ``tail_for`` is called with
+
+
 class Tail(NamedTuple):
     """How the windows lie."""
 
+    key: Key
     relu: bool
     pool: str | None
     output: tuple[int, int]
@@ -75,9 +79,11 @@ def tail_of(
 
 @lru_cache(maxsize=1024)
 def tail_for(size: tuple[int, int], relu: bool, pool: str | None, geo: Geometry | None) -> Tail:
+    """The tail for z of this height and width."""
+    key = size, relu, pool, geo
     if geo is None:
         nothing = np.empty((0, 8), np.intp)
-        return Tail(relu, None, size, size, 0, 0, nothing, nothing, (1, 1), False)
+        return Tail(key, relu, None, size, size, 0, 0, nothing, nothing, (1, 1), False)
     tables, used, met = [], [], []
     for i in (0, 1):
         arguments = geo.input[i], geo.output[i], geo.window[i], geo.strides[i], 1, geo.padding[i][0]
@@ -96,9 +102,33 @@ def tail_for(size: tuple[int, int], relu: bool, pool: str | None, geo: Geometry 
         backward = windows.SPREAD_MARKED if relu else windows.SPREAD_AVERAGE
     lines = [(r[IN] + k * r[IN_STEP], r[TAP], r[TAPS]) for r in tables[0].tolist() for k in range(r[COUNT])]
     return Tail(
-        relu, pool, geo.output, (used[0], used[1]), forward, backward + windows.ADD * overlap,
+        key, relu, pool, geo.output, (used[0], used[1]), forward, backward + windows.ADD * overlap,
         np.array(lines, np.intp).reshape(-1, 3), tables[1], geo.window, overlap or gaps,
     )  # fmt: skip
+
+
+@lru_cache(maxsize=1024)
+def bands(key: Key, count: int, *, apart: bool = False) -> NDArray[np.intp]:
+    """About ``count`` bands of rows: (first row of y, end, first row of z, how many rows of z that takes).
+
+    ``apart``: they share no row of z, and no row of z is left out. Where windows overlap that is one band.
+    """
+    after = tail_for(*key)
+    height, rows = key[0][0], after.output[0]
+    count = max(1, min(count, rows))
+    if apart and after.backward >= windows.ADD:
+        count = 1
+    table = []
+    for band in range(count):
+        first, end = rows * band // count, rows * (band + 1) // count
+        top, bottom = first, end
+        if after.pool is not None:
+            top, bottom = int(after.rows[first, 0]), int((after.rows[first:end, 0] + after.rows[first:end, 2]).max())
+        if apart:
+            top = 0 if band == 0 else top
+            bottom = height if band == count - 1 else int(after.rows[end, 0]) if after.pool is not None else end
+        table.append((first, end, top, bottom - top))
+    return np.array(table, np.intp)
 
 
 def new_codes(tail: Tail, z_shape: tuple[int, ...], y_shape: tuple[int, ...]) -> NDArray[np.uint8]:
