@@ -161,3 +161,24 @@ def address(typing_context, array):
         return builder.ptrtoint(data, ir.IntType(64))
 
     return types.intp(array), generate
+
+
+@intrinsic
+def get(typing_context, place):
+    """The float at an address."""
+
+    def generate(context, builder, signature, values):
+        return builder.load(builder.inttoptr(values[0], ir.FloatType().as_pointer()), typ=ir.FloatType())
+
+    return types.float32(types.intp), generate
+
+
+@intrinsic
+def put(typing_context, place, number):
+    """Write a float to an address."""
+
+    def generate(context, builder, signature, values):
+        builder.store(values[1], builder.inttoptr(values[0], ir.FloatType().as_pointer()))
+        return context.get_dummy_value()
+
+    return types.void(types.intp, types.float32), generate

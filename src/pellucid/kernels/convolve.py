@@ -11,12 +11,14 @@ k runs over the pixels of an image row, r over rows or images.
 
 from __future__ import annotations
 
-from .assembly import address
+import numpy as np
+
+from .assembly import address, put
 from .gemm import product
 from .jit import IN1, IN4, INT, INTS, OUT1, OUT2, OUT4, OUT5, TABLE, TEAM, inline, kernel
 from .simd import NO_FLOOR
 from .threads import MEMBERS, next_chunk
-from .transpose import copy, transpose
+from .transpose import clear, copy, transpose
 
 
 @kernel(TEAM, INT, TABLE, IN4, INTS, INTS, INT, INT, INT, INT, OUT1)
@@ -36,26 +38,24 @@ def pack_weights(team, chunks, functions, weights, row_taps, column_taps, groups
         source = weights[row_taps[tap // kw], column_taps[tap % kw]]  # (CI / groups, CO)
         for first in range(0, outputs, width):
             full, valid = min(width, whole - first), min(width, outputs - first)
-            start = (group * whole + first) * kh * kw * inputs + tap * inputs * full
-            panel = packed[start : start + inputs * full]
+            panel = address(packed) + 4 * ((group * whole + first) * kh * kw * inputs + tap * inputs * full)
             if turned:
                 if valid < full:
-                    panel[:] = 0
-                lines = source.reshape(-1)[first * source.shape[1] + group * inputs :]
-                transpose(functions, lines, source.shape[1], panel, full, valid, inputs)
+                    clear(panel, inputs * full)
+                at = address(source) + 4 * (first * source.shape[1] + group * inputs)
+                transpose(functions, at, source.shape[1], panel, full, valid, inputs)
             else:
                 at = address(source) + 4 * (group * outputs + first)
-                copy(functions, at, source.shape[1], address(panel), full, valid, inputs)
+                copy(functions, at, source.shape[1], panel, full, valid, inputs)
         chunk = next_chunk(team)
 
 
 @inline
 def _fill_line(y, count, step, bias, columns, floor):
-    """Pixels that see no tap at all: only the bias. y starts at the first pixel; ``step`` floats lie between pixels."""
+    """Pixels that see no tap at all: only the bias. y is the address of the first, ``step`` floats lie between pixels."""
     for i in range(count):
-        pixel = y[i * step : i * step + columns]
         for c in range(columns):
-            pixel[c] = bias[c] if floor == NO_FLOOR or bias[c] > 0 else 0
+            put(y + 4 * (i * step + c), bias[c] if floor == NO_FLOOR or bias[c] > 0 else np.float32(0))
 
 
 @inline
@@ -76,7 +76,7 @@ def _convolve_rectangle(
         y_pixel, y_line, x_pixel, x_line = y_line, y_pixel, x_line, x_pixel
     if row_taps == 0 or col_taps == 0:
         for line in range(lines):
-            _fill_line(y.reshape(-1)[y_at + line * y_line :], pixels, y_pixel, bias[first:], valid, floor)
+            _fill_line(address(y) + 4 * (y_at + line * y_line), pixels, y_pixel, bias[first:], valid, floor)
         return
     tap = inputs * full
     weights = address(packed) + 4 * (panel + (row_tap * kw + col_tap) * tap)
@@ -195,7 +195,7 @@ def add_taps(
             for o in range(outer):
                 product(
                     tiles, here, m, a + 4 * o * outer_a, 1, col_step * ci, a_r, b + 4 * o * outer_b, b_pixel, b_r,
-                    start, start_step, c, co, valid, across, repeats,
+                    start, start_step, c, co, valid, across, repeats, NO_FLOOR,
                 )  # fmt: skip
                 start, start_step = c, co
 
@@ -204,7 +204,7 @@ def add_taps(
 def add_pixels(tiles, b0, b_pixel, pixels, total, valid, here, zeros, one, afresh):
     """total += Σ dy over pixels for the channels of one panel; b0 and total are addresses. A product with ones."""
     product(
-        tiles, here, 1, one, 0, 0, 0, b0, b_pixel, 0, zeros if afresh else total, 0, total, 0, valid, pixels, 1
+        tiles, here, 1, one, 0, 0, 0, b0, b_pixel, 0, zeros if afresh else total, 0, total, 0, valid, pixels, 1, NO_FLOOR
     )  # fmt: skip
 
 

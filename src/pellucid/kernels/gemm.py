@@ -1,7 +1,4 @@
-"""Products of any height from register tiles, and matrix products from those.
-
-``product`` cuts the rows of C into pieces of nearly equal height, none higher than the tallest tile: 31 rows are better done as
-11 + 10 + 10 than as 14 + 14 + 3, since a low tile does not keep the arithmetic units busy.
+"""Matrix products from register tiles.
 
 A matrix product packs B in *panels*: blocks of a few vectors of columns, contiguous and padded with zeros to whole
 vectors, so that a tile reads B from beginning to end.
@@ -15,12 +12,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from . import machine, simd, threads
-from .assembly import address, call
+from .assembly import address, call, get, put
 from .buffers import aligned
 from .jit import IN1, IN2, INT, OUT1, OUT2, TABLE, TEAM, inline, kernel
 from .simd import NO_FLOOR
 from .threads import MEMBERS, next_chunk, parallel_for
-from .transpose import copy, transpose
+from .transpose import clear, copy, transpose
 from .transpose import table as transposing
 
 FAR = 256  # floats from k to k of a transposed A from which on it is packed: caches hold few lines so far apart
@@ -34,20 +31,10 @@ def product(
     tiles, vectors, rows, a, a_m, a_k, a_r, b, b_k, b_r, d, d_m, c, c_m, columns, depth, repeats, floor=NO_FLOOR
 ):
     """C = D + Σ_r Σ_k A·B for any number of rows; a, b, c and d are addresses (see ``simd``)."""
-    tallest = tiles[vectors, 0]
-    pieces = (rows + tallest - 1) // tallest
-    first = 0
-    for piece in range(pieces):
-        end = rows * (piece + 1) // pieces
-        call(
-            tiles[vectors, end - first],
-            a + 4 * first * a_m, a_m, a_k, a_r,
-            b, b_k, b_r,
-            d + 4 * first * d_m, d_m,
-            c + 4 * first * c_m, c_m,
-            columns, depth, repeats, floor,
-        )  # fmt: skip
-        first = end
+    call(
+        tiles[0, 0], address(tiles) + 8 * tiles.shape[1] * vectors, rows,
+        a, a_m, a_k, a_r, b, b_k, b_r, d, d_m, c, c_m, columns, depth, repeats, floor,
+    )  # fmt: skip
 
 
 @lru_cache(maxsize=4096)
@@ -77,10 +64,10 @@ def _pack(functions, b, transposed, k0, depth, first, valid, full, panel):
     """Rows k0 … of ``valid`` columns of B, or of its transpose, as a panel ``full`` wide, zeros behind them."""
     if transposed:
         if valid < full:
-            panel[: depth * full] = 0
-        transpose(functions, b.reshape(-1)[first * b.shape[1] + k0 :], b.shape[1], panel, full, valid, depth)
-        return
-    copy(functions, address(b) + 4 * (k0 * b.shape[1] + first), b.shape[1], address(panel), full, valid, depth)
+            clear(panel, depth * full)
+        transpose(functions, address(b) + 4 * (first * b.shape[1] + k0), b.shape[1], panel, full, valid, depth)
+    else:
+        copy(functions, address(b) + 4 * (k0 * b.shape[1] + first), b.shape[1], panel, full, valid, depth)
 
 
 @kernel(TEAM, INT, TABLE, IN2, INT, INT, INT, OUT1)
@@ -95,14 +82,13 @@ def _pack_rows(team, chunks, functions, a, transposed, row_block, depth_block, p
     while chunk < chunks:
         first, k0 = chunk // depth_blocks * row_block, chunk % depth_blocks * depth_block
         height, deep = min(row_block, rows - first), min(depth_block, depth - k0)
-        block = packed[first * depth + k0 * height : first * depth + (k0 + deep) * height]
+        block = address(packed) + 4 * (first * depth + k0 * height)
         if transposed:
             for k in range(deep):
-                line, source = block[k * height : (k + 1) * height], a[k0 + k, first : first + height]
                 for m in range(height):
-                    line[m] = source[m]
+                    put(block + 4 * (k * height + m), get(address(a) + 4 * ((k0 + k) * rows + first + m)))
         else:
-            transpose(functions, a.reshape(-1)[first * depth + k0 :], depth, block, height, height, deep)
+            transpose(functions, address(a) + 4 * (first * depth + k0), depth, block, height, height, deep)
         chunk = next_chunk(team)
 
 
@@ -127,7 +113,7 @@ def _multiply(
         at = address(c) + 4 * (m0 * columns + n0)
         for k0 in range(0, depth, depth_block):
             deep = min(depth_block, depth - k0)
-            _pack(functions, b, b_transposed, k0, deep, n0, valid, here * lanes, panel)
+            _pack(functions, b, b_transposed, k0, deep, n0, valid, here * lanes, address(panel))
             product(
                 tiles, here, height,
                 address(a) + 4 * (start + k0 * a_k), a_m, a_k, 0,
@@ -145,11 +131,14 @@ def _sum_parts(team, chunks, size, parts, total):
     while chunk < chunks:
         first, end = chunk * size, min((chunk + 1) * size, total.size)
         sums = total[first:end]
-        sums[:] = parts[0, first:end]
-        for p in range(1, parts.shape[0]):
+        for p in range(parts.shape[0]):
             part = parts[p, first:end]
-            for i in range(end - first):
-                sums[i] += part[i]
+            if p == 0:
+                for i in range(sums.size):
+                    sums[i] = part[i]
+            else:
+                for i in range(sums.size):
+                    sums[i] += part[i]
         chunk = next_chunk(team)
 
 

@@ -38,8 +38,8 @@ OUT1, OUT2, OUT3, OUT4, OUT5 = (types.Array(types.float32, d, "C") for d in rang
 BYTES_IN4, BYTES_OUT4 = types.Array(types.uint8, 4, "C", readonly=True), types.Array(types.uint8, 4, "C")
 void = types.void
 
-inline = numba.njit(nogil=True, error_model="numpy", inline="never")
-"""For small functions called by kernels: compiled as part of their callers."""
+inline = numba.njit(nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True)
+"""For functions called by kernels: part of their callers' code, with no door to Python, which would double compile times."""
 
 
 class Kernel:
@@ -53,7 +53,7 @@ class Kernel:
     def ready(self) -> Callable:
         """The compiled function, to be called directly."""
         if self._dispatcher is None:
-            dispatcher = numba.njit(nogil=True, error_model="numpy")(self.function)
+            dispatcher = numba.njit(nogil=True, error_model="numpy", no_cfunc_wrapper=True)(self.function)
             dispatcher._cache = DiskCache(self.function)
             dispatcher.compile(self.signature)
             dispatcher.disable_compile()

@@ -159,14 +159,49 @@ def _phi(f: Function, type_: str, first: str, following: str, first_cut: str = "
     return f.phi(type_, **{"start.whole": first, "start.cut": first_cut or first, "outer.end": following})
 
 
+def product(unit: Vectors) -> str:
+    """C = D + Σ_r Σ_k A·B for any number of rows: its parameters are the address of a row of ``tiles()``, rows, a tile's.
+
+    The rows are cut into pieces of nearly equal height, none higher than the tallest tile: 31 rows are better done as
+    11 + 10 + 10 than as 14 + 14 + 3, since a low tile does not keep the arithmetic units busy.
+    """
+    f = Function("product", ("row", "rows", *PARAMETERS), unit.lanes)
+    row = f.pointer("%row")
+    tallest = f.value(f"load i64, ptr {row}")
+    rounded_up = f.value(f"add i64 %rows, {f.value(f'sub i64 {tallest}, 1')}")
+    pieces = f.value(f"udiv i64 {rounded_up}, {tallest}")
+    f.line("br label %piece")
+    f.label("piece")
+    piece = f.phi("i64", entry="1", piece="%piece.next")
+    first = f.phi("i64", entry="0", piece="%end.row")
+    end = f.value(f"udiv i64 {f.value(f'mul i64 %rows, {piece}')}, {pieces}", "end.row")
+    height = f.value(f"sub i64 {end}, {first}")
+    place = f.value(f"load i64, ptr {f.value(f'getelementptr i64, ptr {row}, i64 {height}')}")
+    moved = {}
+    for name in "adc":  # B is the same for all rows
+        step = f.value(f"shl i64 {f.value(f'mul i64 {first}, %{name}_m')}, 2")
+        moved[name] = f.value(f"add i64 %{name}, {step}")
+    arguments = ", ".join(f"i64 {moved.get(name, f'%{name}')}" for name in PARAMETERS)
+    f.line(f"call void {f.value(f'inttoptr i64 {place} to ptr')}({arguments})")
+    f.value(f"add i64 {piece}, 1", "piece.next")
+    more = f.value(f"icmp slt i64 {end}, %rows")
+    f.line(f"br i1 {more}, label %piece, label %done")
+    f.label("done")
+    return f.text()
+
+
 @functools.cache
 def tiles() -> NDArray[np.intp]:
-    """The addresses of the tiles of this machine: ``tiles()[vectors, rows]``; ``tiles()[vectors, 0]`` is the most rows."""
+    """The addresses of the tiles of this machine: ``tiles()[vectors, rows]``; ``tiles()[vectors, 0]`` is the most rows.
+
+    ``tiles()[0, 0]`` is the address of ``product``.
+    """
     unit = machine.vectors()
     sizes = [(rows, n) for n in range(1, MOST_VECTORS + 1) for rows in range(1, tallest_tile(unit, n) + 1)]
-    text = module(unit.lanes, [tile(unit, rows, n) for rows, n in sizes])
-    addresses = machine.load(f"tiles{unit.lanes}", text, [f"tile_{rows}x{n}" for rows, n in sizes])
+    text = module(unit.lanes, [product(unit), *(tile(unit, rows, n) for rows, n in sizes)])
+    names = ["product", *(f"tile_{rows}x{n}" for rows, n in sizes)]
     table = np.zeros((MOST_VECTORS + 1, MOST_ROWS + 1), np.intp)
+    table[0, 0], *addresses = machine.load(f"tiles{unit.lanes}", text, names)
     for (rows, n), place in zip(sizes, addresses, strict=True):
         table[n, rows] = place
         table[n, 0] = max(table[n, 0], rows)
@@ -174,4 +209,4 @@ def tiles() -> NDArray[np.intp]:
     return table
 
 
-__all__ = ["MOST_VECTORS", "NO_FLOOR", "RELU", "address", "declarations", "tallest_tile", "tile", "tiles"]
+__all__ = ["MOST_VECTORS", "NO_FLOOR", "RELU", "address", "declarations", "product", "tallest_tile", "tile", "tiles"]

@@ -20,7 +20,7 @@ from fractions import Fraction
 import numpy as np
 from numpy.typing import NDArray
 
-from . import machine
+from . import machine, transpose
 from .assembly import Function, module
 from .machine import Vectors
 
@@ -165,7 +165,7 @@ def transform(name: str, unit: Vectors, matrix: Matrix, *, output: bool = False)
 
 @functools.cache
 def table() -> NDArray[np.intp]:
-    """``table()[m, INPUT]`` …: the addresses of the transforms of F(m, 3) on this machine."""
+    """``table()[m, INPUT]`` …: the addresses of the transforms of F(m, 3) on this machine; row 0 is ``transpose.table()``."""
     unit = machine.vectors()
     functions, names = [], []
     for m in POINTS:
@@ -176,6 +176,7 @@ def table() -> NDArray[np.intp]:
             functions.append(transform(names[-1], unit, matrix, output=name == "output"))
     addresses = machine.load(f"winograd{unit.lanes}", module(unit.lanes, functions), names)
     places = np.zeros((max(POINTS) + 1, 6), np.intp)
+    places[0] = transpose.table()[0]
     for i, m in enumerate(POINTS):
         places[m, 1:] = addresses[5 * i : 5 * i + 5]
     return places

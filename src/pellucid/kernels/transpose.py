@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from . import machine
-from .assembly import Function, address, call, module
+from .assembly import Function, call, get, module, put
 from .jit import inline
 from .machine import Vectors
 
@@ -89,15 +89,22 @@ def copy(functions, source, source_row, target, target_row, columns, rows):
 
 @inline
 def transpose(functions, source, source_row, target, target_row, rows, columns):
-    """target[j, i] = source[i, j] for i < rows, j < columns; both are arrays of one dimension, rows so many floats apart."""
+    """target[j, i] = source[i, j] for i < rows, j < columns; both are addresses, rows so many floats apart."""
     lanes = functions[0, 0]
     whole_rows, whole_columns = rows // lanes * lanes, columns // lanes * lanes
     for i in range(0, whole_rows, lanes):
         for j in range(0, whole_columns, lanes):
             call(
-                functions[0, 1], address(source) + 4 * (i * source_row + j), source_row,
-                address(target) + 4 * (j * target_row + i), target_row,
+                functions[0, 1], source + 4 * (i * source_row + j), source_row, target + 4 * (j * target_row + i),
+                target_row,
             )  # fmt: skip
     for i in range(rows):
         for j in range(whole_columns if i < whole_rows else 0, columns):
-            target[j * target_row + i] = source[i * source_row + j]
+            put(target + 4 * (j * target_row + i), get(source + 4 * (i * source_row + j)))
+
+
+@inline
+def clear(target, count):
+    """``count`` zeros from an address on."""
+    for i in range(count):
+        put(target + 4 * i, np.float32(0))

@@ -5,41 +5,41 @@ from __future__ import annotations
 from numpy.typing import NDArray
 
 from . import machine, transforms
-from .assembly import address, call
+from .assembly import address, call, get, put
 from .buffers import aligned
 from .gemm import product
 from .jit import IN1, IN4, INT, OUT1, OUT2, OUT3, OUT4, TABLE, TEAM, inline, kernel
 from .simd import NO_FLOOR
 from .threads import MEMBERS, next_chunk, parallel_for
 from .transforms import GRADIENT, INPUT, OUTPUT, WEIGHTS, WEIGHTS_BACK
+from .transpose import clear, copy, transpose
 from .transpose import table as transposing
-from .transpose import transpose
 
 
 @inline
-def _cut_strip(x, image, top, left, height, width, channels, strip):
-    """strip (height, width, channels) = the part of an image that begins at (top, left), zeros outside the image."""
+def _cut_strip(functions, x, image, top, left, height, width, channels, strip):
+    """strip (height, width, channels) = the part of an image that begins at (top, left), zeros outside the image.
+
+    ``strip`` is an address, ``channels`` those of the image filled up to whole vectors.
+    """
     rows, columns, used = x.shape[1], x.shape[2], x.shape[3]
     first, end = min(max(0, -left), width), max(min(width, columns - left), 0)
     end = max(first, end)
+    widest = 4 * functions[0, 0]
     for i in range(height):
-        line = strip[i * width * channels : (i + 1) * width * channels]
+        line = strip + 4 * i * width * channels
         if top + i < 0 or top + i >= rows:
-            line[:] = 0
+            clear(line, width * channels)
             continue
-        line[: first * channels] = 0
-        line[end * channels :] = 0
-        if used == channels:
-            source = x[image, top + i].reshape(-1)[(left + first) * used : (left + end) * used]
-            target = line[first * channels : end * channels]
-            for c in range(target.size):
-                target[c] = source[c]
-        else:
-            for j in range(first, end):
-                pixel, target = x[image, top + i, left + j], line[j * channels : (j + 1) * channels]
-                for c in range(used):
-                    target[c] = pixel[c]
-                target[used:] = 0
+        clear(line, first * channels)
+        clear(line + 4 * end * channels, (width - end) * channels)
+        if end > first:
+            source = address(x) + 4 * ((image * rows + top + i) * columns + left + first) * used
+            for c in range(0, used, widest):
+                copy(
+                    functions, source + 4 * c, used, line + 4 * (first * channels + c), channels, min(widest, used - c),
+                    end - first,
+                )  # fmt: skip
 
 
 @inline
@@ -47,7 +47,7 @@ def _transform_strip(function, lanes, size, step, strip, width, channels, across
     """The transforms of all tiles of one strip: tile i begins at column i·step; its 36 parts lie ``apart`` from each other."""
     for tile in range(across):
         call(
-            function, address(strip) + 4 * tile * step * channels, width * channels, channels,
+            function, strip + 4 * tile * step * channels, width * channels, channels,
             target + 4 * tile * channels, size * apart, apart, channels // lanes, 0, NO_FLOOR,
         )  # fmt: skip
 
@@ -57,8 +57,8 @@ def _forward_line(functions, lanes, m, x, line, down, across, above, left, strip
     """V for one row of tiles, counted through all images."""
     ci, width = (x.shape[3] + lanes - 1) // lanes * lanes, across * m + 2
     image, row = line // down, line % down * m
-    _cut_strip(x, image, row - above, -left, m + 2, width, ci, strip)
-    _transform_strip(functions[m, INPUT], lanes, m + 2, m, strip, width, ci, across, address(v), v_apart)
+    _cut_strip(functions, x, image, row - above, -left, m + 2, width, ci, strip)
+    _transform_strip(functions[m, INPUT], lanes, m + 2, m, strip, width, ci, across, v, v_apart)
 
 
 @inline
@@ -67,9 +67,9 @@ def _multiply(tiles, lanes, e, v, weights, products, bias, inputs, ci, co, count
     for first in range(0, co, vectors * lanes):
         here = min(vectors, (co - first) // lanes)
         product(
-            tiles, here, count, address(v) + 4 * e * v_apart, ci, 1, 0,
+            tiles, here, count, v + 4 * e * v_apart, ci, 1, 0,
             address(weights) + 4 * (e * co + first) * inputs, here * lanes, 0,
-            address(bias) + 4 * co, 0, address(products) + 4 * (e * m_apart + first), co, here * lanes, inputs, 1, NO_FLOOR,
+            address(bias) + 4 * co, 0, products + 4 * (e * m_apart + first), co, here * lanes, inputs, 1, NO_FLOOR,
         )  # fmt: skip
 
 
@@ -81,7 +81,7 @@ def _output_line(functions, lanes, m, y, line, down, across, products, m_apart, 
     image, row = line // down, line % down * m
     for tile in range(across):
         column = tile * m
-        source = address(products) + 4 * tile * co
+        source = products + 4 * tile * co
         high, wide = min(m, y.shape[1] - row), min(m, y.shape[2] - column)
         if high == m and wide == m and co == outputs:
             place = ((image * y.shape[1] + row) * y.shape[2] + column) * outputs
@@ -91,14 +91,19 @@ def _output_line(functions, lanes, m, y, line, down, across, products, m_apart, 
             )  # fmt: skip
             continue
         call(
-            functions[m, OUTPUT], source, (m + 2) * m_apart, m_apart, address(corner), m * co, co, co // lanes,
+            functions[m, OUTPUT], source, (m + 2) * m_apart, m_apart, corner, m * co, co, co // lanes,
             address(bias), floor,
         )  # fmt: skip
         for i in range(high):
-            for j in range(wide):
-                pixel, target = corner[(i * m + j) * co :], y[image, row + i, column + j]
-                for c in range(outputs):
-                    target[c] = pixel[c]
+            to = address(y) + 4 * ((image * y.shape[1] + row + i) * y.shape[2] + column) * outputs
+            if co == outputs:
+                for c in range(0, co, 4 * lanes):
+                    source = corner + 4 * (i * m * co + c)
+                    copy(functions, source, co, to + 4 * c, co, min(4 * lanes, co - c), wide)
+            else:
+                for j in range(wide):
+                    for c in range(outputs):
+                        put(to + 4 * (j * outputs + c), get(corner + 4 * ((i * m + j) * co + c)))
 
 
 @kernel(TEAM, INT, OUT2, TABLE, TABLE, INT, INT, IN4, IN1, IN1, OUT4, INT, INT, INT, INT, INT, INT, INT)
@@ -110,23 +115,22 @@ def convolve(
     squares, inputs = (m + 2) * (m + 2), x.shape[3]
     ci, co = (inputs + lanes - 1) // lanes * lanes, (y.shape[3] + lanes - 1) // lanes * lanes
     across, down = (y.shape[2] + m - 1) // m, (y.shape[1] + m - 1) // m
-    space = workspace[next_chunk(team[MEMBERS:])]
-    floats = (m + 2) * (across * m + 2) * ci
-    strip, space = space[:floats], space[floats:]
-    v, space = space[: squares * v_apart], space[squares * v_apart :]
-    products, corner = space[: squares * m_apart], space[squares * m_apart :]
+    strip = address(workspace[next_chunk(team[MEMBERS:])])
+    v = strip + 4 * (m + 2) * (across * m + 2) * ci
+    products = v + 4 * squares * v_apart
+    corner = products + 4 * squares * m_apart
     chunk = next_chunk(team)
     while chunk < chunks:
         begin, end = chunk * lines, min((chunk + 1) * lines, x.shape[0] * down)
         for line in range(begin, end):
             at = (line - begin) * across * ci
-            _forward_line(functions, lanes, m, x, line, down, across, above, left, strip, v[at:], v_apart)
+            _forward_line(functions, lanes, m, x, line, down, across, above, left, strip, v + 4 * at, v_apart)
         count = (end - begin) * across
         for e in range(squares):
             _multiply(tiles, lanes, e, v, weights, products, bias, inputs, ci, co, count, vectors, v_apart, m_apart)
         for line in range(begin, end):
             at = (line - begin) * across * co
-            _output_line(functions, lanes, m, y, line, down, across, products[at:], m_apart, bias, corner, floor)
+            _output_line(functions, lanes, m, y, line, down, across, products + 4 * at, m_apart, bias, corner, floor)
         chunk = next_chunk(team)
 
 
@@ -135,12 +139,12 @@ def transform_input(
     team, chunks, workspace, functions, lanes, m, x, v, down, across, above, left, start, end, lines, v_apart, ci
 ):  # fmt: skip
     """V of the rows of tiles from ``start`` to ``end``; one chunk is ``lines`` of them."""
-    strip = workspace[next_chunk(team[MEMBERS:])]
+    strip = address(workspace[next_chunk(team[MEMBERS:])])
     chunk = next_chunk(team)
     while chunk < chunks:
         for line in range(start + chunk * lines, min(start + (chunk + 1) * lines, end)):
             at = (line - start) * across * ci
-            _forward_line(functions, lanes, m, x, line, down, across, above, left, strip, v[at:], v_apart)
+            _forward_line(functions, lanes, m, x, line, down, across, above, left, strip, address(v) + 4 * at, v_apart)
         chunk = next_chunk(team)
 
 
@@ -149,7 +153,22 @@ def multiply(team, chunks, tiles, lanes, v, weights, products, bias, inputs, ci,
     """M[e] = V[e] U[e]; one chunk is one e."""
     e = next_chunk(team)
     while e < chunks:
-        _multiply(tiles, lanes, e, v, weights, products, bias, inputs, ci, co, count, vectors, v_apart, m_apart)
+        _multiply(
+            tiles,
+            lanes,
+            e,
+            address(v),
+            weights,
+            address(products),
+            bias,
+            inputs,
+            ci,
+            co,
+            count,
+            vectors,
+            v_apart,
+            m_apart,
+        )
         e = next_chunk(team)
 
 
@@ -158,13 +177,15 @@ def transform_output(
     team, chunks, workspace, functions, lanes, m, products, bias, y, down, across, start, end, lines, m_apart, floor
 ):  # fmt: skip
     """y of the rows of tiles from ``start`` to ``end``; one chunk is ``lines`` of them."""
-    corner = workspace[next_chunk(team[MEMBERS:])]
+    corner = address(workspace[next_chunk(team[MEMBERS:])])
     co = (y.shape[3] + lanes - 1) // lanes * lanes
     chunk = next_chunk(team)
     while chunk < chunks:
         for line in range(start + chunk * lines, min(start + (chunk + 1) * lines, end)):
             at = (line - start) * across * co
-            _output_line(functions, lanes, m, y, line, down, across, products[at:], m_apart, bias, corner, floor)
+            _output_line(
+                functions, lanes, m, y, line, down, across, address(products) + 4 * at, m_apart, bias, corner, floor
+            )
         chunk = next_chunk(team)
 
 
@@ -214,9 +235,9 @@ def _turn(team, chunks, functions, weights, turned, lines):
     chunk = next_chunk(team)
     while chunk < chunks:
         tap, first = chunk // strips, chunk % strips * lines
-        source, target = weights[2 - tap // 3, 2 - tap % 3].reshape(-1), turned[tap // 3, tap % 3].reshape(-1)
-        count = min(lines, inputs - first)
-        transpose(functions, source[first * outputs :], outputs, target[first:], inputs, count, outputs)
+        source = address(weights) + 4 * ((8 - tap) * inputs + first) * outputs
+        target = address(turned) + 4 * (tap * inputs * outputs + first)
+        transpose(functions, source, outputs, target, inputs, min(lines, inputs - first), outputs)
         chunk = next_chunk(team)
 
 
@@ -236,16 +257,16 @@ def _transform_line(
     ci, co = (x.shape[3] + lanes - 1) // lanes * lanes, (dy.shape[3] + lanes - 1) // lanes * lanes
     image, row = line // down, line % down * m
     width, dy_width = across * m + 2, across * m
-    _cut_strip(x, image, row - above, -left, t, width, ci, strip)
-    _transform_strip(functions[m, INPUT], lanes, t, m, strip, width, ci, across, address(v), v_apart)
-    _cut_strip(dy, image, row, 0, m, dy_width, co, dy_strip)
-    _transform_strip(functions[m, GRADIENT], lanes, t, m, dy_strip, dy_width, co, across, address(d), d_apart)
+    _cut_strip(functions, x, image, row - above, -left, t, width, ci, strip)
+    _transform_strip(functions[m, INPUT], lanes, t, m, strip, width, ci, across, v, v_apart)
+    _cut_strip(functions, dy, image, row, 0, m, dy_width, co, dy_strip)
+    _transform_strip(functions[m, GRADIENT], lanes, t, m, dy_strip, dy_width, co, across, d, d_apart)
     widest = 4 * lanes
     for first in range(0, total_dy.size, widest):
         here = min(4, (co - first) // lanes)
         at = address(total_dy) + 4 * first
         product(
-            tiles, here, 1, address(constants) + 4 * (constants.size - 1), 0, 0, 0, address(dy_strip) + 4 * first, co, 0,
+            tiles, here, 1, address(constants) + 4 * (constants.size - 1), 0, 0, 0, dy_strip + 4 * first, co, 0,
             at, 0, at, 0, here * lanes, m * dy_width, 1, NO_FLOOR,
         )  # fmt: skip
 
@@ -261,10 +282,10 @@ def kernel_products(
     ci, co = (inputs + lanes - 1) // lanes * lanes, (outputs + lanes - 1) // lanes * lanes
     across, down = (dy.shape[2] + m - 1) // m, (dy.shape[1] + m - 1) // m
     total, width, dy_width = x.shape[0] * down, across * m + 2, across * m
-    space = workspace[next_chunk(team[MEMBERS:])]
-    strip, space = space[: t * width * ci], space[t * width * ci :]
-    dy_strip, space = space[: m * dy_width * co], space[m * dy_width * co :]
-    v, d = space[: t * t * v_apart], space[t * t * v_apart :]
+    strip = address(workspace[next_chunk(team[MEMBERS:])])
+    dy_strip = strip + 4 * t * width * ci
+    v = dy_strip + 4 * m * dy_width * co
+    d = v + 4 * t * t * v_apart
     chunk = next_chunk(team)
     while chunk < chunks:
         begin, end = total * chunk // chunks, total * (chunk + 1) // chunks
@@ -274,16 +295,16 @@ def kernel_products(
             for line in range(group, group_end):
                 place = line - group
                 _transform_line(
-                    tiles, functions, lanes, m, x, dy, line, above, left, strip, dy_strip, v[place * across * ci :],
-                    d[place * across * co :], v_apart, d_apart, sums[chunk], constants,
+                    tiles, functions, lanes, m, x, dy, line, above, left, strip, dy_strip, v + 4 * place * across * ci,
+                    d + 4 * place * across * co, v_apart, d_apart, sums[chunk], constants,
                 )  # fmt: skip
             for e in range(t * t):
                 for first in range(0, co, vectors * lanes):
                     here = min(vectors, (co - first) // lanes)
                     at = address(parts) + 4 * ((chunk * t * t + e) * inputs * co + first)
                     product(
-                        tiles, here, inputs, address(v) + 4 * e * v_apart, 1, ci, 0,
-                        address(d) + 4 * (e * d_apart + first), co, 0,
+                        tiles, here, inputs, v + 4 * e * v_apart, 1, ci, 0,
+                        d + 4 * (e * d_apart + first), co, 0,
                         address(constants) if group == begin else at, 0 if group == begin else co, at, co,
                         here * lanes, count, 1, NO_FLOOR,
                     )  # fmt: skip
@@ -298,15 +319,16 @@ def transform_both(
     """V and D of the rows of tiles from ``start`` to ``end``; one chunk is ``lines`` of them. sums[chunk] += Σ dy."""
     across = (dy.shape[2] + m - 1) // m
     ci, co = (x.shape[3] + lanes - 1) // lanes * lanes, (dy.shape[3] + lanes - 1) // lanes * lanes
-    space = workspace[next_chunk(team[MEMBERS:])]
-    floats = (m + 2) * (across * m + 2) * ci
+    strip = address(workspace[next_chunk(team[MEMBERS:])])
+    dy_strip = strip + 4 * (m + 2) * (across * m + 2) * ci
     chunk = next_chunk(team)
     while chunk < chunks:
         for line in range(start + chunk * lines, min(start + (chunk + 1) * lines, end)):
             place = line - start
             _transform_line(
-                tiles, functions, lanes, m, x, dy, line, above, left, space[:floats], space[floats:],
-                v[place * across * ci :], d[place * across * co :], v_apart, d_apart, sums[chunk], constants,
+                tiles, functions, lanes, m, x, dy, line, above, left, strip, dy_strip,
+                address(v) + 4 * place * across * ci, address(d) + 4 * place * across * co, v_apart, d_apart,
+                sums[chunk], constants,
             )  # fmt: skip
         chunk = next_chunk(team)
 
