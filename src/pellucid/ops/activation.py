@@ -7,7 +7,6 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import erf
 
 
 class OutputCache(NamedTuple):
@@ -203,4 +202,6 @@ def _sigmoid(x: NDArray) -> NDArray:
 def _normal_distribution(x: NDArray, approximate: bool) -> NDArray:
     if approximate:
         return 0.5 * (1 + np.tanh(_TANH_SCALE * (x + _TANH_CUBE * x * x * x)))
+    from scipy.special import erf  # slow to load, and nothing else here needs it
+
     return 0.5 * (1 + erf(x * math.sqrt(0.5)))

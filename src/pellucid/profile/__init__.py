@@ -112,14 +112,14 @@ class Profile:
         title = f"{self.name}, batches of {self.batch_size}, {self.peak.threads} threads"
         table = Table(box=SIMPLE_HEAD, padding=(0, 1, 0, 0), title=title, title_justify="left")
         table.add_column("layer", no_wrap=True)
-        for heading in ("output", "forward ms", "backward ms", "part", "GFLOP/s", "MB", "GB/s", "of the limit"):
+        for heading in ("output", "forward ms", "backward ms", "part", "GFLOP/s", "MB", "of limit"):
             table.add_column(heading, justify="right", no_wrap=True)
         table.add_column("limited by", no_wrap=True)
         total = sum(row.ms for row in self.rows) or 1.0
         for row in self.rows:
             shape = "x".join(map(str, row.output_shape))
             rates = [f"{row.gflops:.1f}" if row.gflop else "·"]
-            rates += [f"{1e3 * row.gigabytes:.1f}", f"{row.bandwidth:.1f}"] if row.gigabytes else ["·", "·"]
+            rates += [f"{1e3 * row.gigabytes:.1f}" if row.gigabytes else "·"]
             times = [f"{row.forward_ms:.3f}", f"{row.backward_ms:.3f}", f"{row.ms / total:.0%}"]
             table.add_row(row.path, shape, *times, *rates, f"{row.share:.0%}" if row.limit else "·", row.limit)
         return Group(table, self.totals())
