@@ -67,6 +67,11 @@ def probabilities(rng: Generator, n: int, k: int) -> NDArray:
     return 0.9 * rng.dirichlet(np.ones(k), n) + 0.1 / k
 
 
+def several(rng: Generator, n: int, k: int) -> NDArray:
+    """Rows of zeros and ones in which any number of classes is right, also none: they do not sum to one."""
+    return rng.integers(2, size=(n, k)).astype(np.float64)
+
+
 def labels(rng: Generator, n: int, k: int) -> NDArray:
     return rng.integers(k, size=n)
 
@@ -147,6 +152,7 @@ def _losses(op: str, first: str, predictions: Callable[..., NDArray]) -> list[Re
             op, first, predictions, labels, "weighted", weighted=True, label_smoothing=0.1, reduction="weighted_mean"
         ),
         _loss(op, first, predictions, probabilities, "summed", weighted=True, reduction="sum"),
+        _loss(op, first, predictions, several, "several right classes"),
     ]
 
 
