@@ -55,7 +55,9 @@ _MODULES = (
     "zoo",
 )
 
-__all__ = sorted(_HOMES)  # ``from pellucid import *`` brings layers and functions, no module that could hide your own ``data``
+__all__ = sorted(
+    _HOMES
+)  # ``from pellucid import *`` brings layers and functions, no module that could hide your own ``data``
 
 
 def __getattr__(name: str) -> Any:

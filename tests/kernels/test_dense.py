@@ -5,10 +5,12 @@ from __future__ import annotations
 import os
 
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pellucid import ops
+from pellucid.errors import ShapeError
 from pellucid.kernels import dense
 
 EXAMPLES = int(os.environ.get("PELLUCID_EXAMPLES", "60"))
@@ -46,3 +48,8 @@ def test_only_float32_matrices_are_accepted():
     assert dense.accepts_dense(x, kernel)
     assert not dense.accepts_dense(x.astype(np.float64), kernel)
     assert not dense.accepts_dense(x[None], kernel)
+
+
+def test_shapes_that_do_not_fit_are_explained():
+    with pytest.raises(ShapeError, match=r"wanted \(N, CI\) and \(CI, CO\)"):
+        dense.dense(np.ones((2, 3), np.float32), np.ones((4, 5), np.float32))

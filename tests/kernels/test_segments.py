@@ -43,7 +43,7 @@ def test_every_pair_of_pixels_is_met_once(size, window, stride, dilation, before
     assert pairs == sorted(
         (int(reach.first_output[t]) + i, int(reach.first_input[t]) + i * stride, t)
         for t in range(window)
-        for i in range(reach.count[t])
+        for i in range(reach.outputs[t])
     )
     lines, starts = bands(backward, count)
     assert starts[0] == 0

@@ -95,8 +95,7 @@ def conv2d_backward(
             for i in (0, 1)
         ]
         _run(dy, kernel, None, dx, axes[0], axes[1], groups, turned=True)
-    dkernel, dbias = _kernel_gradient(x, dy, kernel.shape, groups, geo, has_bias)
-    return dx, dkernel, dbias
+    return dx, *_kernel_gradient(x, dy, kernel.shape, groups, geo, has_bias)
 
 
 def _is_product(geo: Geometry, groups: int) -> bool:
@@ -175,7 +174,9 @@ def _kernel_gradient(
         for i in (0, 1)
     )
     inputs, outputs = kernel_shape[2], co // groups
-    alike = bool((columns.count == columns.count[0]).all() and (columns.first_output == columns.first_output[0]).all())
+    alike = bool(
+        (columns.outputs == columns.outputs[0]).all() and (columns.first_output == columns.first_output[0]).all()
+    )
     merged = alike and groups == 1 and geo.dilation[1] == 1
     vectors = panel_vectors(outputs, rows=inputs * (geo.window[1] if merged else 1))
     panels = groups * -(-outputs // (vectors * lanes))
@@ -188,7 +189,7 @@ def _kernel_gradient(
     constants[-1] = 1
     parallel_for(
         convolve.kernel_gradient, parts * panels, simd.tiles(), transposing(), lanes, x, dy, dkernel, dbias, constants,
-        rows.first_output, rows.count, rows.first_input, columns.first_output, columns.count, columns.first_input,
+        rows.first_output, rows.outputs, rows.first_input, columns.first_output, columns.outputs, columns.first_input,
         geo.strides[0], geo.strides[1], groups, vectors, together, int(merged),
         workspace=together * pixels * vectors * lanes,
     )  # fmt: skip

@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from ..ops import dense as reference
+from ..ops.dense import dense as reference
 from .gemm import matmul
 from .jit import array_of
 
@@ -29,7 +29,7 @@ def accepts_dense(x: NDArray, kernel: NDArray, bias: NDArray | None = None) -> b
 def dense(x: NDArray, kernel: NDArray, bias: NDArray | None = None) -> tuple[NDArray, DenseCache]:
     """y = x kernel + bias: x (N, CI), kernel (CI, CO), bias (CO,) -> y (N, CO)."""
     if x.shape[1] != kernel.shape[0]:
-        reference.dense(x, kernel, bias)  # raises the error that explains it
+        reference(x, kernel, bias)  # raises the error that explains it
     x, kernel = array_of(x), array_of(kernel)
     return matmul(x, kernel, bias), DenseCache(x, kernel, bias is not None)
 

@@ -126,8 +126,8 @@ def kernel_gradient(x: NDArray, dy: NDArray, kernel_shape: tuple[int, ...], geo:
         for i in (0, 1)
     )
     parallel_for(
-        _kernel_gradient, parts, x, dy, dkernel, dbias, rows.first_output, rows.count, rows.first_input,
-        columns.first_output, columns.count, columns.first_input, *geo.strides,
+        _kernel_gradient, parts, x, dy, dkernel, dbias, rows.first_output, rows.outputs, rows.first_input,
+        columns.first_output, columns.outputs, columns.first_input, *geo.strides,
     )  # fmt: skip
     return sum_parts(dkernel).reshape(kernel_shape), sum_parts(dbias)
 

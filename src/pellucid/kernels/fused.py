@@ -130,7 +130,7 @@ def conv2d_block_backward(
         packed.reshape(-1), dx, parts, sums, constants,
         *after.used, int(after.relu), after.backward, int(after.marks), int(after.clear), after.rows, after.columns,
         after.taps[1], axes[0].segments, axes[1].segments, axes[0].taps.size * axes[1].taps.size, axes[1].taps.size,
-        plan.dx_vectors, rows.first_output, rows.count, rows.first_input, columns.first_output, columns.count,
+        plan.dx_vectors, rows.first_output, rows.outputs, rows.first_input, columns.first_output, columns.outputs,
         columns.first_input, *block.geometry.strides, block.groups, plan.vectors, plan.together, int(plan.merged),
         *plan.padded, *plan.before, workspace=plan.workspace,
     )  # fmt: skip
@@ -231,7 +231,9 @@ def _backward_plan(block: Block) -> BackwardPlan:
         padded = geo.padded
         arguments = [(size, *a[1:5], (0, 0)) for size, a in zip(padded, arguments, strict=True)]
     rows, columns = (segments.tap_reach(*a[:5], a[5][0]) for a in arguments)
-    alike = bool((columns.count == columns.count[0]).all() and (columns.first_output == columns.first_output[0]).all())
+    alike = bool(
+        (columns.outputs == columns.outputs[0]).all() and (columns.first_output == columns.first_output[0]).all()
+    )
     merged = alike and block.groups == 1 and geo.dilation[1] == 1
     vectors = panel_vectors(outputs, rows=inputs * (geo.window[1] if merged else 1))
     parts = min(n, CHUNKS, max(8, PARTS_FLOATS // int(np.prod(block.kernel_shape))))

@@ -271,6 +271,7 @@ def global_max_pool2d_backward(dy: NDArray, cache: GlobalPoolCache) -> NDArray:
     """The whole gradient goes to the winner of each channel: (N, C) -> (N, H, W, C)."""
     n, h, w, c = cache.x_shape
     dx = np.zeros((n, h * w, c), np.float32)
+    assert cache.winner is not None  # it is None for averages only
     np.put_along_axis(dx, cache.winner[:, None], dy[:, None], axis=1)
     return dx.reshape(cache.x_shape)
 

@@ -12,6 +12,7 @@ modulo the stride has its own taps, which go *backwards* as o grows: the weights
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import lru_cache
 from math import gcd
 from typing import NamedTuple
@@ -31,7 +32,7 @@ class Axis(NamedTuple):
     taps: NDArray[np.intp]  # packed order -> tap of the kernel
 
 
-def _runs(outputs: list[int], first_inputs: list[tuple[int, ...]], tap_step: int, in_step: int) -> list[list[int]]:
+def _runs(outputs: list[int], first_inputs: Sequence[tuple[int, ...]], tap_step: int, in_step: int) -> list[list[int]]:
     """Merge evenly spaced outputs whose windows hit the same taps; first_inputs holds (input, first tap, taps)."""
     rows: list[list[int]] = []
     for out, (start, tap, taps) in zip(outputs, first_inputs, strict=True):
@@ -116,7 +117,7 @@ class Reach(NamedTuple):
     """For each tap of a window, the outputs that use it inside the image."""
 
     first_output: NDArray[np.intp]
-    count: NDArray[np.intp]
+    outputs: NDArray[np.intp]  # how many
     first_input: NDArray[np.intp]
 
 

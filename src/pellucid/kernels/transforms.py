@@ -118,8 +118,10 @@ def multiply(f: Function, matrix: Matrix, xs: list[str]) -> list[str]:
         odd = [r if r != s else Fraction(0) for r, s in zip(row, matrix[partner], strict=True)]
         scale = next(r for r in odd if r)
         e, o = combine(f, even, xs), combine(f, [r / scale for r in odd], xs)
+        assert e is not None  # equal up to signs, in part equal and in part opposite: neither part is zero
+        assert o is not None
         ys[i], ys[partner] = add_scaled(f, e, scale, o), add_scaled(f, e, -scale, o)
-    return [ys[i] for i in range(len(matrix))]
+    return [str(ys[i]) for i in range(len(matrix))]
 
 
 def _mirrored(row: list[Fraction], other: list[Fraction]) -> bool:
