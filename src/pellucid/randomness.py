@@ -75,6 +75,5 @@ def permutation(seed: int, epoch: int, n: int) -> NDArray[np.int64]:
 
 def generator(seed: int, name: str = "") -> np.random.Generator:
     """A NumPy generator for one-time draws such as the first values of the weight called ``name``."""
-    return np.random.Generator(
-        np.random.Philox(np.random.SeedSequence([seed & 0xFFFF_FFFF_FFFF_FFFF, zlib.crc32(name.encode())]))
-    )
+    words = [seed & 0xFFFF_FFFF_FFFF_FFFF, zlib.crc32(name.encode())]
+    return np.random.Generator(np.random.Philox(np.random.SeedSequence(words)))
