@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import time
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -48,7 +49,7 @@ raise SystemExit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
     subprocess.run([sys.executable, "-W", "ignore", "-c", code], check=True, timeout=120)
 
 
-def test_an_error_in_a_helper_reaches_the_caller(three_threads):
+def test_an_error_reaches_the_caller(three_threads):
     class Failing:
         def ready(self):
             def run(team, chunks):
@@ -59,6 +60,47 @@ def test_an_error_in_a_helper_reaches_the_caller(three_threads):
     with pytest.raises(ZeroDivisionError):
         threads.parallel_for(Failing(), 8)
     assert activation.relu(np.ones((1 << 17,), np.float32))[0].sum() == 1 << 17
+
+
+def test_a_thousand_kernels_one_after_another_are_each_done_whole(three_threads):
+    rng = np.random.default_rng(0)
+    for turn in range(1000):
+        x = rng.standard_normal(int(rng.integers(1, 200_000)), np.float32)
+        assert np.array_equal(activation.relu(x)[0], np.maximum(x, 0)), turn
+
+
+def test_the_number_of_threads_may_change_at_any_time():
+    before = threads.get_num_threads()
+    x = np.arange(-50_000, 50_000, dtype=np.float32)
+    try:
+        for count in (2, 4, 1, 3, 2, 5):
+            threads.set_num_threads(count)
+            for _ in range(20):
+                assert np.array_equal(activation.relu(x)[0], np.maximum(x, 0))
+    finally:
+        threads.set_num_threads(before)
+
+
+def test_helpers_without_work_go_to_sleep(three_threads):
+    x = np.ones(1 << 18, np.float32)
+    for _ in range(10):
+        activation.relu(x)
+    time.sleep(0.05)
+    before = time.process_time()
+    time.sleep(0.3)
+    assert time.process_time() - before < 0.1
+
+
+def test_a_program_may_end_while_helpers_are_watching():
+    code = """
+import numpy as np
+from pellucid.kernels import activation, threads
+threads.set_num_threads(4)
+for _ in range(50):
+    activation.relu(np.ones(1 << 18, np.float32))
+"""
+    for _ in range(5):
+        subprocess.run([sys.executable, "-c", code], check=True, timeout=120)
 
 
 @pytest.mark.parametrize("count", [0, -1, 1.5])

@@ -13,87 +13,87 @@ A function for a team is compiled without the GIL and starts with ``chunk = next
             ...
             chunk = next_chunk(team)
 
-It may not assume that every helper takes part: when the helpers are busy with the work of another Python thread, the
-calling thread does everything alone.
+It may not assume that every helper takes part: a helper may be asleep or late, and when all are busy with the work of another
+Python thread, the calling thread does everything alone. How helpers learn of work: see ``team``.
 
 ``PELLUCID_NUM_THREADS`` or ``set_num_threads`` choose the number of threads; the default is the number of cores available.
 """
 
 from __future__ import annotations
 
+import atexit
 import os
 import threading
-from collections.abc import Callable
 from queue import SimpleQueue
 from typing import Any
 
 import numpy as np
-from llvmlite import ir
-from numba import types
-from numba.extending import intrinsic
 
 from ..errors import PellucidError
+from . import team as native
 from .buffers import aligned
 from .jit import Kernel
+from .team import next_chunk
 
-TEAM_WORDS, MEMBERS = 16, 8  # [0] the next chunk, [8] how many members came; in two cache lines
-
-
-@intrinsic
-def next_chunk(typing_context, team):
-    """Take a number from the counter of a team: 0, 1, 2, …, each to one thread only."""
-
-    def generate(context, builder, signature, values):
-        counter = context.make_array(signature.args[0])(context, builder, values[0]).data
-        one = ir.Constant(counter.type.pointee if hasattr(counter.type, "pointee") else ir.IntType(64), 1)
-        return builder.atomic_rmw("add", counter, one, "monotonic")
-
-    return types.intp(team), generate
+TEAM_WORDS, MEMBERS = 16, 8  # in two cache lines: see ``team``; and how many members came
+PATIENCE = 500_000  # nanoseconds for which a helper watches the board before it goes to sleep
 
 
 class _Helper:
-    """A thread that waits for work."""
+    """A thread that watches the board of its pool."""
 
-    def __init__(self, number: int) -> None:
-        self.inbox: SimpleQueue = SimpleQueue()
-        self.outbox: SimpleQueue = SimpleQueue()
-        self.thread = threading.Thread(target=self._run, name=f"pellucid-{number}", daemon=True)
+    def __init__(self, pool: _Pool, number: int) -> None:
+        self.board, self.place = pool.board, native.HELPERS + number * native.LINE
+        self.board[self.place : self.place + native.LINE] = 0
+        self.awake: SimpleQueue = SimpleQueue()
+        clock, clock_id, _ = pool.system
+        # more threads than cores would only take them from each other
+        patience = PATIENCE if get_num_threads() <= available_cores() else 0
+        now = self.board.ctypes.data + 8 * (self.place + native.CLOCK)
+        self.arguments = self.board, self.place, patience, clock, clock_id, now
+        self.thread = threading.Thread(target=self._run, name=f"pellucid-{number + 1}", daemon=True)
         self.thread.start()
 
     def _run(self) -> None:
-        while (work := self.inbox.get()) is not None:
-            function, arguments = work
-            try:
-                function(*arguments)
-                self.outbox.put(None)
-            except BaseException as error:
-                self.outbox.put(error)
-            del work, function, arguments  # keep no array alive while waiting
+        watch = native.watch.ready()
+        while not self.board[self.place + native.STOP]:
+            watch(*self.arguments)
+            self.awake.get()
+
+    def wake(self) -> None:
+        if self.board[self.place + native.ASLEEP]:
+            self.board[self.place + native.ASLEEP] = 0
+            self.awake.put(None)
+
+    def stop(self) -> None:
+        self.board[self.place + native.STOP] = 1
+        self.awake.put(None)
+        self.thread.join()
 
 
 class _Pool:
-    """The helpers; used by one Python thread at a time."""
+    """The helpers and their board; used by one Python thread at a time."""
 
     def __init__(self) -> None:
         self.lock = threading.Lock()
         self.helpers: list[_Helper] = []
+        self.board = np.zeros(0, np.intp)
+        self.system = native.system_functions()
 
     def resize(self, count: int) -> None:
-        while len(self.helpers) < count:
-            self.helpers.append(_Helper(len(self.helpers) + 1))
-        while len(self.helpers) > count:
-            self.helpers.pop().inbox.put(None)
-
-    def run(self, helpers: int, function: Callable, arguments: tuple) -> None:
-        self.resize(helpers)
+        if count == len(self.helpers):
+            return
         for helper in self.helpers:
-            helper.inbox.put((function, arguments))
-        try:
-            function(*arguments)
-        finally:
-            errors = [error for helper in self.helpers if (error := helper.outbox.get()) is not None]
-        if errors:
-            raise errors[0]
+            helper.stop()
+        self.board = np.zeros(native.board_words(count), np.intp)
+        self.board[native.OFFER] = self.system[2]
+        self.helpers = [_Helper(self, number) for number in range(count)]
+
+    def run(self, function: Any, team: np.ndarray, arguments: tuple) -> None:
+        for helper in self.helpers:
+            helper.wake()
+        team[native.BOARD], team[native.CHUNKS] = self.board.ctypes.data, arguments[0]
+        function(team, *arguments)
 
 
 _pool = _Pool()
@@ -106,8 +106,15 @@ def _forget_pool() -> None:
     _pool = _Pool()
 
 
+def _stop_helpers() -> None:
+    """Before the interpreter ends, no thread may be left that could come back to it."""
+    with _pool.lock:
+        _pool.resize(0)
+
+
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_forget_pool)
+atexit.register(_stop_helpers)
 
 
 def available_cores() -> int:
@@ -142,14 +149,19 @@ def parallel_for(function: Kernel, chunks: int, *arguments: Any, workspace: int 
     """
     compiled = function.ready()
     team = np.zeros(TEAM_WORDS, np.intp)
-    helpers = min(get_num_threads(), chunks) - 1
-    if workspace is not None:
-        arguments = (aligned((max(helpers, 0) + 1, -(-workspace // 16) * 16)), *arguments)
-    pool = _pool
-    if helpers > 0 and pool.lock.acquire(blocking=False):
-        try:
-            pool.run(helpers, compiled, (team, chunks, *arguments))
-        finally:
+    threads, pool = get_num_threads(), _pool
+    together = threads > 1 and chunks > 1 and pool.lock.acquire(blocking=False)
+    try:
+        if workspace is not None:
+            arguments = (aligned((threads if together else 1, -(-workspace // 16) * 16)), *arguments)
+        if together:
+            pool.resize(threads - 1)
+            pool.run(compiled, team, (chunks, *arguments))
+        else:
+            compiled(team, chunks, *arguments)
+    finally:
+        if together:
             pool.lock.release()
-    else:
-        compiled(team, chunks, *arguments)
+
+
+__all__ = ["MEMBERS", "available_cores", "get_num_threads", "next_chunk", "parallel_for", "set_num_threads"]
