@@ -47,6 +47,14 @@ def test_an_unwritable_folder_is_replaced_by_a_temporary_one(tmp_path):
     assert run(str(tmp_path / "file"), TMPDIR=str(tmp_path)).startswith(str(tmp_path / "pellucid-"))
 
 
+@pytest.mark.skipif(not hasattr(os, "getuid"), reason="rights of groups and others are a matter of POSIX")
+def test_a_folder_that_others_may_write_to_is_not_trusted(tmp_path):
+    (tmp_path / "kernels").mkdir()
+    (tmp_path / "kernels").chmod(0o777)
+    assert run(str(tmp_path), TMPDIR=str(tmp_path)).startswith(str(tmp_path / "pellucid-"))
+    assert not list((tmp_path / "kernels").iterdir())
+
+
 @pytest.mark.parametrize("lanes", ["3", "many"])
 def test_an_unknown_vector_width_is_refused(lanes):
     code = "from pellucid.kernels import machine; machine.vectors()"

@@ -110,7 +110,7 @@ def cache_folder() -> Path | None:
         with contextlib.suppress(OSError):
             folder.mkdir(parents=True, exist_ok=True, mode=0o700)
             status = folder.stat()
-            if hasattr(os, "getuid") and status.st_uid != os.getuid():
+            if hasattr(os, "getuid") and (status.st_uid != os.getuid() or status.st_mode & 0o022):
                 continue  # machine code is only read from a folder that nobody else could have filled
             with tempfile.TemporaryFile(dir=folder):
                 return folder
