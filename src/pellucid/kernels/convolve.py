@@ -13,9 +13,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from .assembly import address, put
+from .assembly import address, get, put
 from .gemm import product
 from .jit import IN1, IN4, INT, INTS, OUT1, OUT2, OUT4, OUT5, TABLE, TEAM, inline, kernel
+from .segments import COUNT, IN, IN_STEP, OUT, OUT_STEP, TAP, TAP_STEP, TAPS
 from .simd import NO_FLOOR
 from .threads import MEMBERS, next_chunk
 from .transpose import clear, copy, transpose
@@ -55,76 +56,78 @@ def _fill_line(y, count, step, bias, columns, floor):
     """Pixels that see no tap at all: only the bias. y is the address of the first, ``step`` floats lie between pixels."""
     for i in range(count):
         for c in range(columns):
-            put(y + 4 * (i * step + c), bias[c] if floor == NO_FLOOR or bias[c] > 0 else np.float32(0))
+            value = get(bias + 4 * c)
+            put(y + 4 * (i * step + c), value if floor == NO_FLOOR or value > 0 else np.float32(0))
 
 
 @inline
 def _convolve_rectangle(
-    tiles, x, packed, bias, y, image, target, rows, columns, group, inputs, first, valid, panel, full, here, kw, floor
+    tiles, x, width, ci, weights, bias, y, out_width, co, row, column, inputs, valid, full, here, kw, floor
 ):  # fmt: skip
-    """All pixels of one rectangle, for the output channels of one panel. rows, columns: segments of the two axes."""
-    out_row, out_row_step, row_count, in_row, in_row_step, row_tap, row_taps, row_tap_step = rows
-    out_col, out_col_step, col_count, in_col, in_col_step, col_tap, col_taps, col_tap_step = columns
-    width, ci, co, out_width = x.shape[2], x.shape[3], y.shape[3], y.shape[2]
-    y_pixel, y_line = out_col_step * co, out_row_step * out_width * co
-    x_pixel, x_line = in_col_step * ci, in_row_step * width * ci
-    y_at = ((target * y.shape[1] + out_row) * out_width + out_col) * co + first
-    x_at = ((image * x.shape[1] + in_row) * width + in_col) * ci + group * inputs
+    """All pixels of one rectangle, for the output channels of one panel. row, column: segments of the two axes.
+
+    x, weights, bias and y: addresses of an image, a panel, the biases of its channels, and these channels of an image.
+    """
+    row_count, col_count, row_taps, col_taps = row[COUNT], column[COUNT], row[TAPS], column[TAPS]
+    y_pixel, y_line = column[OUT_STEP] * co, row[OUT_STEP] * out_width * co
+    x_pixel, x_line, x_tap_row = column[IN_STEP] * ci, row[IN_STEP] * width * ci, row[TAP_STEP] * width * ci
+    y_at = y + 4 * (row[OUT] * out_width + column[OUT]) * co
+    x_at = x + 4 * (row[IN] * width + column[IN]) * ci
     lines, pixels = row_count, col_count
     if row_count > col_count:  # lines run downwards
         lines, pixels = col_count, row_count
         y_pixel, y_line, x_pixel, x_line = y_line, y_pixel, x_line, x_pixel
+    if x_line == pixels * x_pixel and y_line == pixels * y_pixel:  # they follow each other evenly: one line
+        lines, pixels = 1, lines * pixels
     if row_taps == 0 or col_taps == 0:
         for line in range(lines):
-            _fill_line(address(y) + 4 * (y_at + line * y_line), pixels, y_pixel, bias[first:], valid, floor)
+            _fill_line(y_at + 4 * line * y_line, pixels, y_pixel, bias, valid, floor)
         return
     tap = inputs * full
-    weights = address(packed) + 4 * (panel + (row_tap * kw + col_tap) * tap)
-    joined = col_tap_step == 1 and inputs == ci  # the taps of an image row are contiguous
+    weights += 4 * (row[TAP] * kw + column[TAP]) * tap
+    # k runs over the inputs of a tap and r over taps; where the taps of an image row are contiguous, k runs over them too
+    joined = column[TAP_STEP] == 1 and inputs == ci
+    products = 1 if joined else row_taps
+    a_r, b_r, depth, repeats = column[TAP_STEP] * ci, tap, inputs, col_taps
+    if joined:
+        a_r, b_r, depth, repeats = x_tap_row, kw * tap, col_taps * ci, row_taps
     for line in range(lines):
-        a = address(x) + 4 * (x_at + line * x_line)
-        c = address(y) + 4 * (y_at + line * y_line)
-        start, start_step = address(bias) + 4 * first, 0
-        if joined:
+        c, start, start_step = y_at + 4 * line * y_line, bias, 0
+        for i in range(products):
             product(
-                tiles, here, pixels, a, x_pixel, 1, row_tap_step * width * ci, weights, full, kw * tap,
-                start, start_step, c, y_pixel, valid, col_taps * ci, row_taps, floor,
+                tiles, here, pixels, x_at + 4 * (line * x_line + i * x_tap_row), x_pixel, 1, a_r,
+                weights + 4 * i * kw * tap, full, b_r, start, start_step, c, y_pixel, valid, depth, repeats,
+                floor if i == products - 1 else NO_FLOOR,
             )  # fmt: skip
-        else:
-            for i in range(row_taps):
-                product(
-                    tiles, here, pixels, a + 4 * i * row_tap_step * width * ci, x_pixel, 1, col_tap_step * ci,
-                    weights + 4 * i * kw * tap, full, tap,
-                    start, start_step, c, y_pixel, valid, inputs, col_taps,
-                    floor if i == row_taps - 1 else NO_FLOOR,
-                )  # fmt: skip
-                start, start_step = c, y_pixel
+            start, start_step = c, y_pixel
 
 
 @inline
 def convolve_images(
-    tiles, lanes, x, packed, bias, y, begin, end, target, rows, row_begin, row_end, columns, taps, kw, groups, vectors,
-    panel_begin, panel_end, floor,
+    tiles, lanes, x, height, width, ci, packed, bias, y, out_height, out_width, co, images, rows, row_begin, row_end, columns,
+    taps, kw, groups, vectors, panel_begin, panel_end, floor,
 ):  # fmt: skip
-    """y[target], … = bias + x[begin:end] * weights, in the rectangles of some segments of rows, for some panels of weights."""
-    inputs, outputs = x.shape[3] // groups, y.shape[3] // groups
-    width = vectors * lanes
+    """y = bias + x * weights for some images, in the rectangles of some segments of rows, for some panels of weights.
+
+    x, packed, bias and y are addresses of images (height, width, ci), panels, co biases, and images (out_height, out_width, co).
+    """
+    inputs, outputs = ci // groups, co // groups
+    panel_width = vectors * lanes
     whole = (outputs + lanes - 1) // lanes * lanes
-    group_panels = (outputs + width - 1) // width
+    group_panels = (outputs + panel_width - 1) // panel_width
     for p in range(panel_begin, min(panel_end, group_panels * groups)):
-        group, first = p // group_panels, p % group_panels * width
-        full, valid = min(width, whole - first), min(width, outputs - first)
-        panel = (group * whole + first) * taps * inputs
-        for image in range(begin, end):
+        group, first = p // group_panels, p % group_panels * panel_width
+        full, valid = min(panel_width, whole - first), min(panel_width, outputs - first)
+        weights = packed + 4 * (group * whole + first) * taps * inputs
+        first += group * outputs
+        for image in range(images):
+            source = x + 4 * (image * height * width * ci + group * inputs)
+            target = y + 4 * (image * out_height * out_width * co + first)
             for i in range(row_begin, row_end):
-                r = rows[i]
-                row = (r[0], r[1], r[2], r[3], r[4], r[5], r[6], r[7])
                 for j in range(columns.shape[0]):
-                    s = columns[j]
-                    column = (s[0], s[1], s[2], s[3], s[4], s[5], s[6], s[7])
                     _convolve_rectangle(
-                        tiles, x, packed, bias, y, image, target + image - begin, row, column, group, inputs,
-                        group * outputs + first, valid, panel, full, full // lanes, kw, floor,
+                        tiles, source, width, ci, weights, bias + 4 * first, target, out_width, co, rows[i], columns[j],
+                        inputs, valid, full, full // lanes, kw, floor,
                     )  # fmt: skip
 
 
@@ -138,14 +141,16 @@ def convolve(
     width = vectors * lanes
     all_panels = (y.shape[3] // groups + width - 1) // width * groups
     panel_chunks = (all_panels + panels - 1) // panels
+    x_image, y_image = x.shape[1] * x.shape[2] * x.shape[3], y.shape[1] * y.shape[2] * y.shape[3]
     chunk = next_chunk(team)
     while chunk < chunks:
         block, rest = chunk // (band_count * panel_chunks), chunk % (band_count * panel_chunks)
         band, panel_chunk = rest // panel_chunks, rest % panel_chunks
         begin, end = block * images, min((block + 1) * images, n)
         convolve_images(
-            tiles, lanes, x, packed, bias, y, begin, end, begin, rows, bands[band], bands[band + 1], columns, taps, kw,
-            groups, vectors, panel_chunk * panels, (panel_chunk + 1) * panels, floor,
+            tiles, lanes, address(x) + 4 * begin * x_image, x.shape[1], x.shape[2], x.shape[3], address(packed), address(bias),
+            address(y) + 4 * begin * y_image, y.shape[1], y.shape[2], y.shape[3], end - begin, rows, bands[band],
+            bands[band + 1], columns, taps, kw, groups, vectors, panel_chunk * panels, (panel_chunk + 1) * panels, floor,
         )  # fmt: skip
         chunk = next_chunk(team)
 
@@ -160,41 +165,41 @@ def _copy_panel(functions, dy, image, count, first, valid, full, panel):
 
 @inline
 def add_taps(
-    tiles, x, image, count, b0, b_pixel, out_height, out_width, parts, part, group, first, valid, here, zeros, afresh,
+    tiles, x, height, width, ci, images, dy, out_height, out_width, dy_pixel, total, inputs, co, valid, here, zeros, afresh,
     row_out, row_count, row_in, col_out, col_count, col_in, row_step, col_step, merged,
 ):  # fmt: skip
-    """parts[part] += xᵀ dy over ``count`` images, for the output channels of one panel; ``afresh``: instead of what is there.
+    """total (KH, KW, inputs, co) += xᵀ dy over some images, for the output channels of one panel; ``afresh``: total = xᵀ dy.
 
-    b0 is the address of these channels of dy of the first image, whose pixels lie ``b_pixel`` floats apart.
+    x, dy and total are addresses: of the first of the input channels, of the panel's channels (pixels of dy lie ``dy_pixel``
+    floats apart), and of the same in total.
     """
-    height, width, ci = x.shape[1], x.shape[2], x.shape[3]
-    kh, kw, inputs, co = parts.shape[1], parts.shape[2], parts.shape[3], parts.shape[4]
+    kh, kw = row_count.size, col_count.size
     for i in range(kh):
         for j in range(1 if merged else kw):
-            c = address(parts) + 4 * ((((part * kh + i) * kw + j) * inputs) * co + first)
+            c = total + 4 * (i * kw + j) * inputs * co
             start, start_step = (zeros, 0) if afresh else (c, co)
             m = inputs * kw if merged else inputs
             lines, across = row_count[i], col_count[j]
             if lines == 0 or across == 0:
                 if afresh:
                     for k in range(m):
-                        parts[part, i, j + k // inputs, k % inputs, first : first + valid] = 0
+                        clear(c + 4 * k * co, valid)
                 continue
-            a = address(x) + 4 * (((image * height + row_in[i]) * width + col_in[j]) * ci + group * inputs)
-            b = b0 + 4 * (row_out[i] * out_width + col_out[j]) * b_pixel
-            line_a, line_b = row_step * width * ci, out_width * b_pixel
-            image_a, image_b = height * width * ci, out_height * out_width * b_pixel
+            a = x + 4 * (row_in[i] * width + col_in[j]) * ci
+            b = dy + 4 * (row_out[i] * out_width + col_out[j]) * dy_pixel
+            line_a, line_b = row_step * width * ci, out_width * dy_pixel
+            image_a, image_b = height * width * ci, out_height * out_width * dy_pixel
             if across == out_width and line_a == across * col_step * ci:  # whole rows: one run of pixels
                 across, lines = across * lines, 1
             # of lines and images, the tile runs over the longer one and this loop over the shorter
-            outer, repeats = count, lines
+            outer, repeats = images, lines
             outer_a, outer_b, a_r, b_r = image_a, image_b, line_a, line_b
-            if lines < count:
-                outer, repeats = lines, count
+            if lines < images:
+                outer, repeats = lines, images
                 outer_a, outer_b, a_r, b_r = line_a, line_b, image_a, image_b
             for o in range(outer):
                 product(
-                    tiles, here, m, a + 4 * o * outer_a, 1, col_step * ci, a_r, b + 4 * o * outer_b, b_pixel, b_r,
+                    tiles, here, m, a + 4 * o * outer_a, 1, col_step * ci, a_r, b + 4 * o * outer_b, dy_pixel, b_r,
                     start, start_step, c, co, valid, across, repeats, NO_FLOOR,
                 )  # fmt: skip
                 start, start_step = c, co
@@ -222,7 +227,9 @@ def kernel_gradient(
     images are taken at a time; ``merged``: all taps of a kernel row reach the same outputs, so that they are one product.
     ``constants``: zeros as long as a tile is wide, then a one.
     """
-    n, co, outputs = x.shape[0], dy.shape[3], dy.shape[3] // groups
+    n, height, width, ci = x.shape
+    co, inputs, outputs = dy.shape[3], ci // groups, dy.shape[3] // groups
+    kernel = row_count.size * col_count.size * inputs * co
     count_parts, pixels = parts.shape[0], dy.shape[1] * dy.shape[2]
     wide = vectors * lanes
     group_panels = (outputs + wide - 1) // wide
@@ -244,8 +251,9 @@ def kernel_gradient(
                 total = address(bias_parts) + 4 * (part * co + first)
                 add_pixels(tiles, address(panel), full, count * pixels, total, valid, here, zeros, one, image == begin)
             add_taps(
-                tiles, x, image, count, address(panel), full, dy.shape[1], dy.shape[2], parts, part, group, first, valid,
-                here, zeros, image == begin, row_out, row_count, row_in, col_out, col_count, col_in, row_step, col_step,
-                merged,
+                tiles, address(x) + 4 * (image * height * width * ci + group * inputs), height, width, ci, count,
+                address(panel), dy.shape[1], dy.shape[2], full, address(parts) + 4 * (part * kernel + first), inputs, co,
+                valid, here, zeros, image == begin, row_out, row_count, row_in, col_out, col_count, col_in, row_step,
+                col_step, merged,
             )  # fmt: skip
         chunk = next_chunk(team)

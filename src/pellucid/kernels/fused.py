@@ -61,10 +61,11 @@ def accepts_conv2d_block(
     pool_size: Pair = 2,
     **settings: object,
 ) -> bool:
-    """Float32, ReLU or no activation, and no depthwise convolution."""
+    """Float32, ReLU or pooling or both, and no depthwise convolution."""
     return (
         accepts_conv2d(x, kernel, bias)
         and tail.accepts(activation, pool, pool_size)
+        and (activation, pool) != (None, None)
         and not depthwise.suits(groups, kernel.shape)
     )
 
@@ -128,7 +129,7 @@ def conv2d_block_backward(
     parallel_for(
         fused_loops.backward, plan.parts, simd.tiles(), windows.table(), lanes, x, dy, dy if y is None else y, codes,
         packed.reshape(-1), dx, parts, sums, constants,
-        *after.used, int(after.relu), after.backward, int(after.marks), int(after.clear), after.rows, after.columns,
+        *after.used, after.backward, int(after.marks), int(after.clear), after.rows, after.columns,
         after.taps[1], axes[0].segments, axes[1].segments, axes[0].taps.size * axes[1].taps.size, axes[1].taps.size,
         plan.dx_vectors, rows.first_output, rows.outputs, rows.first_input, columns.first_output, columns.outputs,
         columns.first_input, *block.geometry.strides, block.groups, plan.vectors, plan.together, int(plan.merged),

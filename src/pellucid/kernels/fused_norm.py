@@ -20,6 +20,7 @@ from .jit import BYTES_IN4, BYTES_OUT4, IN1, IN4, INT, OUT2, OUT3, OUT4, TABLE, 
 from .norm import BatchNormCache
 from .tail import Tail, run_windows
 from .threads import MEMBERS, next_chunk, parallel_for
+from .transpose import clear
 
 BAND = 1 << 14  # floats, about
 
@@ -96,8 +97,8 @@ def batch_norm_block_backward(
     x, dy = normalised.x, array_of(dy)
     n, height, width, channels = x.shape
     bands = tail.bands(after.key, -(-height * width * channels // BAND), apart=True)
-    clear = after.clear or after.used != (height, width)
-    how = bands, after.backward, int(after.marks), int(clear), after.rows, after.columns, after.taps[1]
+    zero = after.clear or after.used != (height, width)
+    how = bands, after.backward, int(after.marks), int(zero), after.rows, after.columns, after.taps[1]
     space = int(bands[:, 3].max()) * width * channels
     parts = np.empty((n * len(bands), 2, channels), np.float32)
     parallel_for(
@@ -152,11 +153,11 @@ def _forward(
 
 
 @inline
-def _spread(x, chunk, functions, dy, codes, bands, function, marks, clear, rows, columns, taps_across, dz):
+def _spread(x, chunk, functions, dy, codes, bands, function, marks, zero, rows, columns, taps_across, dz):
     """dz of the band of a chunk; returns where it lies in a flat x."""
     image, band, begin, end = _band(x, chunk, bands)
-    if clear:
-        dz[: end - begin] = 0
+    if zero:
+        clear(address(dz), end - begin)
     run_windows(
         functions, function, address(dz), x.shape[2] * x.shape[3], bands[band, 2], dy, codes, marks, image, bands[band, 0],
         bands[band, 1], rows, columns, taps_across,
@@ -169,7 +170,7 @@ def _spread(x, chunk, functions, dy, codes, bands, function, marks, clear, rows,
     *(TABLE, INT, INT, INT, TABLE, TABLE, INT),
 )
 def _products(
-    team, chunks, workspace, functions, sums, lanes, x, dy, codes, mean, parts, bands, function, marks, clear, rows, columns,
+    team, chunks, workspace, functions, sums, lanes, x, dy, codes, mean, parts, bands, function, marks, zero, rows, columns,
     taps_across,
 ):  # fmt: skip
     """parts[chunk] = (Σ dz, Σ dz (x - mean)) per channel."""
@@ -179,7 +180,7 @@ def _products(
     chunk = next_chunk(team)
     while chunk < chunks:
         begin, end = _spread(
-            x, chunk, functions, dy, codes, bands, function, marks, clear, rows, columns, taps_across, space
+            x, chunk, functions, dy, codes, bands, function, marks, zero, rows, columns, taps_across, space
         )  # fmt: skip
         moments.accumulate(
             sums, lanes, address(x) + 4 * begin, address(space), mean[:channels], zeros, parts[chunk, 0], parts[chunk, 1],
@@ -193,7 +194,7 @@ def _products(
     *(TABLE, INT, INT, INT, TABLE, TABLE, INT),
 )
 def _derive(
-    team, chunks, workspace, functions, x, dy, codes, mean, scale, shift, slope, constant, dx, bands, function, marks, clear,
+    team, chunks, workspace, functions, x, dy, codes, mean, scale, shift, slope, constant, dx, bands, function, marks, zero,
     rows, columns, taps_across,
 ):  # fmt: skip
     """dx = dz · scale + (x - mean) · slope + constant."""
@@ -201,7 +202,7 @@ def _derive(
     chunk = next_chunk(team)
     while chunk < chunks:
         begin, end = _spread(
-            x, chunk, functions, dy, codes, bands, function, marks, clear, rows, columns, taps_across, space
+            x, chunk, functions, dy, codes, bands, function, marks, zero, rows, columns, taps_across, space
         )  # fmt: skip
         norm.derive(
             x.reshape(-1)[begin:end], space[: end - begin], mean, scale, shift, 0, slope, constant,

@@ -22,6 +22,7 @@ from .buffers import aligned
 from .jit import BYTES_IN4, BYTES_OUT4, IN4, INT, OUT4, TABLE, TEAM, inline, kernel
 from .segments import COUNT, IN, IN_STEP, OUT, TAP, TAPS
 from .threads import next_chunk, parallel_for
+from .transpose import clear
 
 POOLS = ("max_pool2d", "average_pool2d")
 ACTIVATIONS = (None, "relu")
@@ -160,17 +161,9 @@ def run_windows(functions, function, z, z_row, shift, y, codes, marks, image, be
 
 
 @inline
-def rectify(y):
-    """ReLU in place, y (M,)."""
-    for i in range(y.size):
-        y[i] = y[i] if y[i] > np.float32(0) else np.float32(0)
-
-
-@inline
-def rectify_backward(y, dy, dz):
-    """dz = dy where y is positive, else 0; all (M,)."""
-    for i in range(dz.size):
-        dz[i] = dy[i] if y[i] > np.float32(0) else np.float32(0)
+def rectify(functions, y, dy, dz, count):
+    """dz = dy where y is positive, else 0; all are addresses. With y for dy and dz it is ReLU in place."""
+    call(functions[0, windows.RECTIFY], y, 0, 0, 0, dy, dz, count, 0, 0, 0, 0, 0)
 
 
 @kernel(TEAM, INT, TABLE, OUT4, OUT4, BYTES_OUT4, INT, INT, TABLE, TABLE, INT, INT)
@@ -183,7 +176,8 @@ def _forward(team, chunks, functions, z, y, codes, function, marks, rows, column
         image, begin = chunk // bands, chunk % bands * lines
         end = min(begin + lines, y.shape[1])
         if rows.shape[0] == 0:
-            rectify(z.reshape(-1)[image * z_image + begin * z_row : image * z_image + end * z_row])
+            at = address(z) + 4 * (image * z_image + begin * z_row)
+            rectify(functions, at, at, at, (end - begin) * z_row)
         else:
             run_windows(
                 functions, function, address(z) + 4 * image * z_image, z_row, 0, y, codes, marks, image, begin, end, rows,
@@ -193,20 +187,19 @@ def _forward(team, chunks, functions, z, y, codes, function, marks, rows, column
 
 
 @kernel(TEAM, INT, TABLE, IN4, IN4, BYTES_IN4, OUT4, INT, INT, TABLE, TABLE, INT, INT)
-def _backward(team, chunks, functions, y, dy, codes, dz, function, marks, rows, columns, taps_across, clear):
+def _backward(team, chunks, functions, y, dy, codes, dz, function, marks, rows, columns, taps_across, zero):
     """One chunk is one image."""
     size = dz.shape[1] * dz.shape[2] * dz.shape[3]
     chunk = next_chunk(team)
     while chunk < chunks:
-        target = dz.reshape(-1)[chunk * size : (chunk + 1) * size]
+        at = 4 * chunk * size
         if rows.shape[0] == 0:
-            span = slice(chunk * size, (chunk + 1) * size)
-            rectify_backward(y.reshape(-1)[span], dy.reshape(-1)[span], target)
+            rectify(functions, address(y) + at, address(dy) + at, address(dz) + at, size)
         else:
-            if clear:
-                target[:] = 0
+            if zero:
+                clear(address(dz) + at, size)
             run_windows(
-                functions, function, address(target), dz.shape[2] * dz.shape[3], 0, dy, codes, marks, chunk, 0,
+                functions, function, address(dz) + at, dz.shape[2] * dz.shape[3], 0, dy, codes, marks, chunk, 0,
                 dy.shape[1], rows, columns, taps_across,
             )  # fmt: skip
         chunk = next_chunk(team)

@@ -14,6 +14,10 @@ and back, from dy to the taps, which are written (or, with ADD, added to, where 
     SPREAD_AVERAGE  dv = dy / taps
     SPREAD_MARKED   dv = dy / taps where the mark is set, else 0
 
+    RECTIFY         dv = dy where v is positive, else 0
+
+which is ReLU alone, of ``count`` numbers in a row, with dv at ``code``.
+
 In compiled Python, each short loop over channels would first have to find out that y, code and x do not overlap, which takes as
 long as the loop. What is not a number wins a maximum, as in NumPy, and is 0 after ReLU.
 """
@@ -30,6 +34,7 @@ from .assembly import Function, module
 
 MAX, MAX_RELU, AVERAGE, AVERAGE_RELU, SPREAD_MAX, SPREAD_AVERAGE, SPREAD_MARKED = range(7)
 ADD = 7  # SPREAD_… + ADD adds to what is there
+RECTIFY = 2 * ADD
 NONE = 255
 
 # x: address of the first tap of the first window, its strides between rows of taps, taps of a row, windows · y, and code (or
@@ -201,17 +206,36 @@ class _Windows:
             )
 
 
+def rectify(lanes: int) -> str:
+    """RECTIFY, with the same parameters as the others."""
+    f = Function(f"windows_{RECTIFY}", PARAMETERS, lanes)
+    x, y, code = (f.pointer(f"%{name}") for name in ("x", "y", "code"))
+    f.line("br label %vector")
+    f.label("vector")
+    i = f.phi("i64", entry="0", vector="%i.next")
+    mask = f.first_lanes(f.value(f"sub i64 %count, {i}"))
+    v, dy = f.load(f.offset(x, i), mask), f.load(f.offset(y, i), mask)
+    positive = f.value(f"fcmp ogt {f.vector} {v}, zeroinitializer")
+    dv = f.value(f"select <{lanes} x i1> {positive}, {f.vector} {dy}, {f.vector} zeroinitializer")
+    f.store(dv, f.offset(code, i), mask)
+    f.value(f"add i64 {i}, {lanes}", "i.next")
+    f.line(f"br i1 {f.value('icmp slt i64 %i.next, %count')}, label %vector, label %end")
+    f.label("end")
+    return f.text()
+
+
 @functools.cache
 def table() -> NDArray[np.intp]:
     """``table()[0, MAX]`` …: the addresses of the functions of this machine."""
     lanes = machine.vectors().lanes
     kinds = [*range(ADD), *(kind + ADD for kind in (SPREAD_MAX, SPREAD_AVERAGE, SPREAD_MARKED))]
     numbers, mask = f"<{lanes} x i8>", f"<{lanes} x i1>"
-    text = module(lanes, [windows(lanes, kind) for kind in kinds]) + (
+    text = module(lanes, [*(windows(lanes, kind) for kind in kinds), rectify(lanes)]) + (
         f"declare {numbers} @llvm.masked.load.v{lanes}i8.p0(ptr, i32, {mask}, {numbers})\n"
         f"declare void @llvm.masked.store.v{lanes}i8.p0({numbers}, ptr, i32, {mask})\n"
     )
-    functions = np.zeros((1, 2 * ADD), np.intp)
+    kinds.append(RECTIFY)
+    functions = np.zeros((1, RECTIFY + 1), np.intp)
     functions[0, kinds] = machine.load(f"windows{lanes}", text, [f"windows_{kind}" for kind in kinds])
     functions.flags.writeable = False
     return functions
