@@ -189,7 +189,7 @@ def add_taps(
             b = dy + 4 * (row_out[i] * out_width + col_out[j]) * dy_pixel
             line_a, line_b = row_step * width * ci, out_width * dy_pixel
             image_a, image_b = height * width * ci, out_height * out_width * dy_pixel
-            if across == out_width and line_a == across * col_step * ci:  # whole rows: one run of pixels
+            if line_b == across * dy_pixel and line_a == across * col_step * ci:  # whole rows: one run of pixels
                 across, lines = across * lines, 1
             # of lines and images, the tile runs over the longer one and this loop over the shorter
             outer, repeats = images, lines

@@ -86,13 +86,12 @@ def conv2d_block(
     pool_padding: Padding = "valid",
 ) -> tuple[NDArray, ConvBlockCache]:
     """Convolution, activation, pooling: x (N, H, W, CI), kernel (KH, KW, CI / groups, CO) -> y (N, PH, PW, CO)."""
-    geo = shape.conv_geometry(x.shape, kernel.shape, strides=strides, padding=padding, dilation=dilation, groups=groups)
-    z_shape = len(x), *geo.output, kernel.shape[3]
-    pools = (
-        None if pool is None else shape.pool_geometry(z_shape, pool_size, strides=pool_strides, padding=pool_padding)
-    )
     x, kernel = array_of(x), array_of(kernel)
-    block = Block(x.shape, kernel.shape, groups, geo, activation == "relu", pool, pools)
+    settings = strides, padding, dilation, groups, activation, pool, pool_size, pool_strides, pool_padding
+    try:
+        block = _block(x.shape, kernel.shape, *settings)
+    except TypeError:  # a setting is a list
+        block = _block.__wrapped__(x.shape, kernel.shape, *settings)
     plan = _forward_plan(block)
     after = plan.tail
     y = aligned((len(x), *after.output, kernel.shape[3]))
@@ -114,7 +113,7 @@ def conv2d_block_backward(
     """Back through pooling, activation and convolution: dx (or None), dkernel, dbias (or None)."""
     x, kernel, has_bias, y, codes, block = cache
     dy = array_of(dy)
-    plan, lanes = _backward_plan(block), machine.vectors().lanes
+    plan, lanes = _backward_plan(block, input_gradient), machine.vectors().lanes
     after, axes = plan.tail, plan.axes
     if input_gradient:
         dx = aligned(x.shape)
@@ -129,13 +128,35 @@ def conv2d_block_backward(
     parallel_for(
         fused_loops.backward, plan.parts, simd.tiles(), windows.table(), lanes, x, dy, dy if y is None else y, codes,
         packed.reshape(-1), dx, parts, sums, constants,
-        *after.used, after.backward, int(after.marks), int(after.clear), after.rows, after.columns,
+        *after.used, *plan.margin, after.backward, int(after.marks), int(after.clear), after.rows, after.columns,
         after.taps[1], axes[0].segments, axes[1].segments, axes[0].taps.size * axes[1].taps.size, axes[1].taps.size,
         plan.dx_vectors, rows.first_output, rows.outputs, rows.first_input, columns.first_output, columns.outputs,
         columns.first_input, *block.geometry.strides, block.groups, plan.vectors, plan.together, int(plan.merged),
         *plan.padded, *plan.before, workspace=plan.workspace,
     )  # fmt: skip
     return dx if input_gradient else None, sum_parts(parts), sum_parts(sums) if has_bias else None
+
+
+@lru_cache(maxsize=1024)
+def _block(
+    x_shape: tuple[int, ...],
+    kernel_shape: tuple[int, ...],
+    strides: Pair,
+    padding: Padding,
+    dilation: Pair,
+    groups: int,
+    activation: str | None,
+    pool: str | None,
+    pool_size: Pair,
+    pool_strides: Pair | None,
+    pool_padding: Padding,
+) -> Block:
+    geo = shape.conv_geometry(x_shape, kernel_shape, strides=strides, padding=padding, dilation=dilation, groups=groups)
+    pools = None
+    if pool is not None:
+        z_shape = x_shape[0], *geo.output, kernel_shape[3]
+        pools = shape.pool_geometry(z_shape, pool_size, strides=pool_strides, padding=pool_padding)
+    return Block(x_shape, kernel_shape, groups, geo, activation == "relu", pool, pools)
 
 
 class ForwardPlan(NamedTuple):
@@ -209,6 +230,7 @@ class BackwardPlan(NamedTuple):
     tail: Tail
     axes: tuple[Axis, Axis]  # of the gradient to the input
     dx_vectors: int
+    margin: tuple[int, int]  # where dz begins in rows of zeros, and how long these are
     reach: tuple[segments.Reach, segments.Reach]
     vectors: int
     parts: int
@@ -220,13 +242,20 @@ class BackwardPlan(NamedTuple):
 
 
 @lru_cache(maxsize=1024)
-def _backward_plan(block: Block) -> BackwardPlan:
+def _backward_plan(block: Block, input_gradient: bool) -> BackwardPlan:
     after, geo = _tail_of(block)
     n, ci, co = block.x_shape[0], block.x_shape[3], block.kernel_shape[3]
     inputs, outputs, lanes = block.kernel_shape[2], co // block.groups, machine.vectors().lanes
     arguments = list(zip(geo.input, geo.output, geo.window, geo.strides, geo.dilation, geo.padding, strict=True))
     before, padded = (geo.padding[0][0], geo.padding[1][0]), (0, 0)
-    axes = segments.backward_axis(*arguments[0][:5], before[0]), segments.backward_axis(*arguments[1][:5], before[1])
+    margin, pitch = 0, after.used[1]
+    if input_gradient:
+        margin, pitch = _margin(*arguments[1])
+    stride = geo.strides[1]
+    axes = (
+        segments.backward_axis(*arguments[0][:5], before[0]),
+        segments.backward_axis(geo.input[1], pitch, *arguments[1][2:5], before[1] + margin * stride),
+    )
     if ci <= 4 and any(map(any, geo.padding)):
         # with few channels the taps of a kernel row must be one product, which needs a padded image; it is small
         padded = geo.padded
@@ -238,13 +267,26 @@ def _backward_plan(block: Block) -> BackwardPlan:
     merged = alike and block.groups == 1 and geo.dilation[1] == 1
     vectors = panel_vectors(outputs, rows=inputs * (geo.window[1] if merged else 1))
     parts = min(n, CHUNKS, max(8, PARTS_FLOATS // int(np.prod(block.kernel_shape))))
-    size = after.used[0] * after.used[1] * co
+    size = after.used[0] * pitch * co
     together = max(1, min(-(-n // parts), CACHE_FLOATS // max(size, _floats(block))))
     space = together * (size + padded[0] * padded[1] * ci) + simd.MOST_VECTORS * lanes  # vectors stick out at the end
     return BackwardPlan(
-        after, axes, panel_vectors(inputs, rows=_longest(*axes)), (rows, columns), vectors, parts, together, merged, padded,
-        before, space,
+        after, axes, panel_vectors(inputs, rows=_longest(*axes)), (margin, pitch), (rows, columns), vectors, parts, together,
+        merged, padded, before, space,
     )  # fmt: skip
+
+
+def _margin(
+    size: int, outputs: int, window: int, stride: int, dilation: int, padding: tuple[int, int]
+) -> tuple[int, int]:
+    """(zeros left of a row of dz, length of the row with zeros on both sides) so that every pixel of dx meets all taps.
+
+    Then the pixels of a row make long runs with the same taps; where that would double the row there are none.
+    """
+    left = max(0, -((padding[0] - (window - 1) * dilation) // stride))
+    right = max(0, (size - 1 + padding[0]) // stride - (outputs - 1))
+    pitch = left + outputs + right
+    return (left, pitch) if pitch <= 2 * outputs else (0, outputs)
 
 
 def _packed(

@@ -65,26 +65,27 @@ def _copy_padded(x, images, height, line, padded, padded_height, padded_line):
 
 @kernel(
     *(TEAM, INT, OUT2, TABLE, TABLE, INT, IN4, IN4, IN4, BYTES_IN4, IN1, OUT4, OUT5, OUT2, IN1),
-    *(INT, INT, INT, INT, INT, TABLE, TABLE, INT),
+    *(INT, INT, INT, INT, INT, INT, INT, TABLE, TABLE, INT),
     *(TABLE, TABLE, INT, INT, INT),
     *(INTS, INTS, INTS, INTS, INTS, INTS, INT, INT, INT, INT, INT, INT, INT, INT, INT, INT),
 )
 def backward(
     team, chunks, workspace, tiles, functions, lanes, x, dy, y, codes, packed, dx, parts, sums, constants,
-    height, width, function, marks, zero, rows, pools, taps_across,
+    height, width, margin, pitch, function, marks, zero, rows, pools, taps_across,
     dx_rows, dx_columns, dx_taps, dx_kw, dx_vectors,
     row_out, row_count, row_in, col_out, col_count, col_in, row_step, col_step, groups, vectors, together, merged,
     padded_height, padded_width, above, left,
 ):  # fmt: skip
     """dx, and per part of the batch its share of dkernel and dbias. One chunk is one part, ``together`` images at a time.
 
-    z has ``height`` and ``width``; ``zero``: it must be zero before windows write into it. What else belongs to the tail is as in
-    ``forward``, what begins with dx_ belongs to the gradient to the input, the rest is as in ``convolve.kernel_gradient``.
-    x is padded first if ``padded_height`` is not 0.
+    z has ``height`` and ``width``; its gradient is written into images ``pitch`` wide, from column ``margin`` on, zeros
+    around it; ``zero``: it must be zero before windows write into it. What else belongs to the tail is as in ``forward``,
+    what begins with dx_ belongs to the gradient to the input, the rest is as in ``convolve.kernel_gradient``. x is padded
+    first if ``padded_height`` is not 0.
     """
     n, in_height, in_width, ci = x.shape
     co, inputs, outputs = dy.shape[3], ci // groups, dy.shape[3] // groups
-    x_image, size, pixels, wide = in_height * in_width * ci, height * width * co, height * width, vectors * lanes
+    x_image, size, dz_row, wide = in_height * in_width * ci, height * pitch * co, pitch * co, vectors * lanes
     kernel_size, group_panels = row_count.size * col_count.size * inputs * co, (outputs + wide - 1) // wide
     space = address(workspace) + 4 * next_chunk(team[MEMBERS:]) * workspace.shape[1]
     zeros, one = address(constants), address(constants) + 4 * (constants.size - 1)
@@ -92,6 +93,8 @@ def backward(
     padded_size = padded_height * padded_line
     clear(padded, together * padded_size)
     dz = padded + 4 * together * padded_size
+    if pitch > width:
+        clear(dz, together * size)
     chunk = next_chunk(team)
     while chunk < chunks:
         begin, end = n * chunk // chunks, n * (chunk + 1) // chunks
@@ -102,15 +105,18 @@ def backward(
                     clear(dz, count * size)
                 for i in range(count):
                     run_windows(
-                        functions, function, dz + 4 * i * size, width * co, 0, dy, codes, marks, image + i, 0, dy.shape[1],
-                        rows, pools, taps_across,
+                        functions, function, dz + 4 * (i * size + margin * co), dz_row, 0, dy, codes, marks, image + i, 0,
+                        dy.shape[1], rows, pools, taps_across,
                     )  # fmt: skip
             else:
-                at = 4 * image * size
-                rectify(functions, address(y) + at, address(dy) + at, dz, count * size)
+                for row in range(count * height):
+                    at = 4 * (image * height + row) * width * co
+                    rectify(
+                        functions, address(y) + at, address(dy) + at, dz + 4 * (row * dz_row + margin * co), width * co
+                    )
             if dx.shape[0] > 0:
                 convolve_images(
-                    tiles, lanes, dz, height, width, co, address(packed), zeros, address(dx) + 4 * image * x_image, in_height,
+                    tiles, lanes, dz, height, pitch, co, address(packed), zeros, address(dx) + 4 * image * x_image, in_height,
                     in_width, ci, count, dx_rows, FIRST, dx_rows.shape[0], dx_columns, dx_taps, dx_kw, groups, dx_vectors, FIRST,
                     ALL, PLAIN,
                 )  # fmt: skip
@@ -127,11 +133,21 @@ def backward(
                 if sums.shape[0] > 0:
                     total = address(sums) + 4 * (chunk * co + first)
                     add_pixels(
-                        tiles, dz + 4 * first, co, count * pixels, total, valid, here, zeros, one, image == begin
+                        tiles,
+                        dz + 4 * first,
+                        co,
+                        count * height * pitch,
+                        total,
+                        valid,
+                        here,
+                        zeros,
+                        one,
+                        image == begin,
                     )
                 add_taps(
-                    tiles, source + 4 * group * inputs, source_height, source_width, ci, count, dz + 4 * first, height, width,
-                    co, address(parts) + 4 * (chunk * kernel_size + first), inputs, co, valid, here, zeros, image == begin,
-                    row_out, row_count, row_in, col_out, col_count, col_in, row_step, col_step, merged,
+                    tiles, source + 4 * group * inputs, source_height, source_width, ci, count,
+                    dz + 4 * (margin * co + first), height, pitch, co, address(parts) + 4 * (chunk * kernel_size + first),
+                    inputs, co, valid, here, zeros, image == begin, row_out, row_count, row_in, col_out, col_count, col_in,
+                    row_step, col_step, merged,
                 )  # fmt: skip
         chunk = next_chunk(team)

@@ -150,12 +150,12 @@ def run_windows(functions, function, z, z_row, shift, y, codes, marks, image, be
         row, first_tap, taps_down = rows[p, 0], rows[p, 1], rows[p, 2]
         for i in range(columns.shape[0]):
             s = columns[i]
-            column = s[IN] * channels
+            column, code_row = s[IN] * channels, codes.shape[2] * codes.shape[3]
             at = ((image * y.shape[1] + p) * y.shape[2] + s[OUT]) * channels
-            code = (image * codes.shape[1] + row) * z_row + column if marks else at
+            code = (image * codes.shape[1] + row) * code_row + column if marks else at
             call(
                 functions[0, function], z + 4 * ((row - shift) * z_row + column), z_row, channels, s[IN_STEP] * channels,
-                address(y) + 4 * at, address(codes) + code, s[COUNT], channels, taps_down, s[TAPS],
+                address(y) + 4 * at, address(codes) + code, code_row, s[COUNT], channels, taps_down, s[TAPS],
                 first_tap * taps_across + s[TAP], taps_across,
             )  # fmt: skip
 
@@ -163,7 +163,7 @@ def run_windows(functions, function, z, z_row, shift, y, codes, marks, image, be
 @inline
 def rectify(functions, y, dy, dz, count):
     """dz = dy where y is positive, else 0; all are addresses. With y for dy and dz it is ReLU in place."""
-    call(functions[0, windows.RECTIFY], y, 0, 0, 0, dy, dz, count, 0, 0, 0, 0, 0)
+    call(functions[0, windows.RECTIFY], y, 0, 0, 0, dy, dz, 0, count, 0, 0, 0, 0, 0)
 
 
 @kernel(TEAM, INT, TABLE, OUT4, OUT4, BYTES_OUT4, INT, INT, TABLE, TABLE, INT, INT)

@@ -37,11 +37,11 @@ ADD = 7  # SPREAD_… + ADD adds to what is there
 RECTIFY = 2 * ADD
 NONE = 255
 
-# x: address of the first tap of the first window, its strides between rows of taps, taps of a row, windows · y, and code (or
-# the marks, which lie as x does) · how many windows and channels · rows and taps per row of a window · the number of the
-# first tap, and by how much it grows from row to row
+# x: address of the first tap of the first window, its strides between rows of taps, taps of a row, windows · y, and code, or the
+# marks, which lie as x does but for the stride between rows · how many windows and channels · rows and taps per row of a
+# window · the number of the first tap, and by how much it grows from row to row
 PARAMETERS = (
-    "x", "x_row", "x_tap", "x_step", "y", "code", "count", "channels", "rows", "columns", "first", "first_row",
+    "x", "x_row", "x_tap", "x_step", "y", "code", "code_row", "count", "channels", "rows", "columns", "first", "first_row",
 )  # fmt: skip
 
 
@@ -51,7 +51,9 @@ def windows(lanes: int, kind: int) -> str:
     x, y, code = (f.pointer(f"%{name}") for name in ("x", "y", "code"))
     f.value("mul i64 %rows, %columns", "taps")
     back = f.value("sub i64 %columns, 1")  # from the last tap of a row to its first
-    f.value(f"sub i64 %x_row, {f.value(f'mul i64 {back}, %x_tap')}", "row.jump")
+    back_x = f.value(f"mul i64 {back}, %x_tap")
+    f.value(f"sub i64 %x_row, {back_x}", "row.jump")
+    f.value(f"sub i64 %code_row, {back_x}", "mark.jump")
     f.value(f"trunc i64 {f.value(f'sub i64 %first_row, {back}')} to i32", "number.jump")
     f.value("trunc i64 %first to i32", "first.number")
     share = f.broadcast(f.value(f"fdiv float 1.0, {f.value('sitofp i64 %taps to float')}"))
@@ -110,7 +112,8 @@ class _Windows:
         f.value(f"select i1 {ends}, i64 %columns, i64 {j_less}", name("j"))
         jump = f.value(f"select i1 {ends}, i64 %row.jump, i64 %x_tap")
         f.offset(at, jump, name("at"))
-        f.value(f"getelementptr i8, ptr {mark}, i64 {jump}", name("mark"))
+        mark_jump = f.value(f"select i1 {ends}, i64 %mark.jump, i64 %x_tap")
+        f.value(f"getelementptr i8, ptr {mark}, i64 {mark_jump}", name("mark"))
         f.value(f"add i32 {number}, {f.value(f'select i1 {ends}, i32 %number.jump, i32 1')}", name("number"))
         f.count_down(t, name("t"), tap, done)
         f.label(done)
