@@ -55,9 +55,10 @@ def _forward(
     pool_padding: Padding = "valid",
     **settings: Any,
 ) -> tuple[NDArray, ComposedCache]:
-    z, convolved = convolution.conv2d(x, kernel, bias, **settings)
+    rectified = convolution is winograd and pool is None and activation == "relu"  # which it does on the way to memory
+    z, convolved = convolution.conv2d(x, kernel, bias, **settings, **({"relu": True} if rectified else {}))
     after = tail.tail_of(z.shape, activation, pool, pool_size, pool_strides, pool_padding)
-    y, codes = tail.forward(z, after)
+    y, codes = (z, tail.new_codes(after, z.shape, z.shape)) if rectified else tail.forward(z, after)
     kept = y if after.relu and pool is None else None
     return y, ComposedCache(convolution, convolved, kept, codes, after, z.shape[1:3])
 

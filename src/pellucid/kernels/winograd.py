@@ -32,7 +32,7 @@ from .buffers import aligned
 from .conv import Conv2DCache
 from .gemm import panel_vectors, whole_vectors
 from .jit import array_of
-from .simd import NO_FLOOR
+from .simd import NO_FLOOR, RELU
 from .threads import parallel_for
 
 SHARED_FLOATS = 36 * 128 * 128  # of U, up to which each thread reads it for itself
@@ -112,12 +112,13 @@ def conv2d(
     padding: Padding = "valid",
     dilation: Pair = 1,
     groups: int = 1,
+    relu: bool = False,
 ) -> tuple[NDArray, Conv2DCache]:
-    """Two-dimensional convolution: x (N, H, W, CI), kernel (3, 3, CI, CO) -> y (N, OH, OW, CO)."""
+    """Two-dimensional convolution: x (N, H, W, CI), kernel (3, 3, CI, CO) -> y (N, OH, OW, CO); ``relu`` of it for free."""
     geo = shape.conv_geometry(x.shape, kernel.shape, strides=strides, padding=padding, dilation=dilation, groups=groups)
     x, kernel = array_of(x), array_of(kernel)
     y = aligned((len(x), *geo.output, kernel.shape[3]))
-    _convolve(x, kernel, bias, y, (geo.padding[0][0], geo.padding[1][0]))
+    _convolve(x, kernel, bias, y, (geo.padding[0][0], geo.padding[1][0]), RELU if relu else NO_FLOOR)
     return y, Conv2DCache(x, kernel, bias is not None, groups, geo)
 
 
