@@ -7,6 +7,7 @@ import pytest
 
 from pellucid import PellucidError, Sequential, backend, zoo
 from pellucid.errors import ShapeError
+from pellucid.layers import Field
 from pellucid.summary import summarize
 
 each_name = pytest.mark.parametrize("name", zoo.names())
@@ -176,6 +177,9 @@ def test_receptive_fields_are_where_a_gradient_arrives(name, path):
     rows, columns = np.nonzero(dx[0, :, :, 0])
     n = FIELDS[name][path]
     assert (np.ptp(rows) + 1, np.ptp(columns) + 1) == (n, n)
+    field = net.receptive_field(Field((1, 1), (1, 1)), (size, size, 1))
+    first = tuple(field.start[axis] + y.shape[1 + axis] // 2 * field.step[axis] for axis in (0, 1))
+    assert (rows.min(), columns.min()) == first
 
 
 # Errors ----------------------------------------------------------------------------------------------------------------

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from ..errors import FileFormatError, PellucidError, ShapeError, nearest
 from ..initializers import initialize
+from ..ops.shape import Geometry
 from ..randomness import Randomness, generator
 
 Shape = tuple[int, ...]
@@ -29,10 +30,12 @@ class Weight(NamedTuple):
 
 
 class Field(NamedTuple):
-    """A receptive field: how many input pixels (vertical, horizontal) one output sees, and the step between outputs."""
+    """A receptive field: how many input pixels (vertical, horizontal) one output sees, the step between outputs, and the pixel
+    where the field of the first output starts (negative where it reaches into padding)."""
 
     size: tuple[float, float]
     step: tuple[float, float]
+    start: tuple[float, float] = (0, 0)
 
 
 class Layer:
@@ -241,13 +244,17 @@ def wants_image(layer: Layer, input_shape: Shape) -> tuple[int, int, int]:
     return input_shape  # type: ignore[return-value]
 
 
-def slide(field: Field, window: Shape, strides: Shape, dilation: Shape = (1, 1)) -> Field:
+def slide(field: Field, geo: Geometry) -> Field:
     """The receptive field behind a sliding window."""
-    size = tuple(f + (k - 1) * d * step for f, k, d, step in zip(field.size, window, dilation, field.step, strict=True))
-    return Field(size, tuple(step * s for step, s in zip(field.step, strides, strict=True)))  # type: ignore[arg-type]
+    size, step, start = [], [], []
+    for axis in (0, 1):
+        size.append(field.size[axis] + (geo.window[axis] - 1) * geo.dilation[axis] * field.step[axis])
+        step.append(field.step[axis] * geo.strides[axis])
+        start.append(field.start[axis] - geo.padding[axis][0] * field.step[axis])
+    return Field(tuple(size), tuple(step), tuple(start))  # type: ignore[arg-type]
 
 
-EVERYTHING = Field((math.inf, math.inf), (math.inf, math.inf))
+EVERYTHING = Field((math.inf, math.inf), (math.inf, math.inf), (-math.inf, -math.inf))
 
 
 def _plain(value: Any) -> Any:

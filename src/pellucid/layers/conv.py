@@ -90,8 +90,7 @@ class Conv2D(Layer):
         return geo.output[0] * geo.output[1] * self.filters * taps
 
     def receptive_field(self, field: Field, input_shape: Shape) -> Field:
-        geo = self._geometry(input_shape)
-        return slide(field, geo.window, geo.strides, geo.dilation)
+        return slide(field, self._geometry(input_shape))
 
 
 class DepthwiseConv2D(Layer):
@@ -168,5 +167,4 @@ class DepthwiseConv2D(Layer):
         return geo.output[0] * geo.output[1] * input_shape[2] * self.depth_multiplier * geo.window[0] * geo.window[1]
 
     def receptive_field(self, field: Field, input_shape: Shape) -> Field:
-        geo = self._geometry(input_shape)
-        return slide(field, geo.window, geo.strides, geo.dilation)
+        return slide(field, self._geometry(input_shape))

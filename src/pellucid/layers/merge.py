@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import math
 from collections.abc import Iterable
 from typing import Any
 
@@ -12,7 +13,7 @@ from numpy.typing import NDArray
 from ..errors import PellucidError, ShapeError, nearest
 from ..randomness import Randomness
 from ..tape import Entry, Tape
-from .base import Field, Gradients, Layer, Shape
+from .base import EVERYTHING, Field, Gradients, Layer, Shape
 
 
 class _Container(Layer):
@@ -156,7 +157,13 @@ def _as_layer(layers: Layer | Iterable[Layer], name: str) -> Layer:
 
 
 def _widest(fields: list[Field]) -> Field:
-    return Field(*(tuple(max(f[part][axis] for f in fields) for axis in (0, 1)) for part in (0, 1)))  # type: ignore[arg-type]
+    """The field that holds them all, as long as they move alike."""
+    if any(math.inf in field.size for field in fields):
+        return EVERYTHING
+    start = tuple(min(field.start[axis] for field in fields) for axis in (0, 1))
+    end = [max(field.start[axis] + field.size[axis] for field in fields) for axis in (0, 1)]
+    step = tuple(max(field.step[axis] for field in fields) for axis in (0, 1))
+    return Field((end[0] - start[0], end[1] - start[1]), step, start)  # type: ignore[arg-type]
 
 
 class Residual(_Container):

@@ -38,8 +38,7 @@ class _Pooling2D(Layer):
         return backend.backward(dy, cache), {}
 
     def receptive_field(self, field: Field, input_shape: Shape) -> Field:
-        geo = self._geometry(input_shape)
-        return slide(field, geo.window, geo.strides)
+        return slide(field, self._geometry(input_shape))
 
 
 class MaxPooling2D(_Pooling2D):
