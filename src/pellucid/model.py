@@ -174,7 +174,10 @@ class Sequential(Chain):
         epoch: int = 0,
         indices: NDArray | None = None,
     ) -> tuple[dict[str, float], dict[str, NDArray]]:
-        """Loss and metrics of one batch in training mode, and the gradient of the loss by every parameter, by path."""
+        """Loss and metrics of one batch in training mode, and the gradient of the loss by every parameter, by path.
+
+        Frozen parameters have none: see ``Layer.trainable``.
+        """
         loss, op, network = self._learner()
         rng = Randomness.for_batch(self.seed, epoch, np.arange(len(x)) if indices is None else indices)
         network = self._plan(network)
@@ -182,7 +185,8 @@ class Sequential(Chain):
         value, saved = loss.forward(op, outputs, y, sample_weight)
         logs = {"loss": float(value)} | self._scores(outputs, y, op)
         _, gradients = Chain.backward(network, backend.backward(1.0, saved), tape, input_gradient=False)
-        return logs, gradients
+        trained = network.trainable_params
+        return logs, {path: gradient for path, gradient in gradients.items() if path in trained}
 
     def train_step(
         self,
@@ -324,7 +328,7 @@ class Sequential(Chain):
     ) -> list[CheckedGradient]:
         """Compare the gradient of every parameter with numerical derivatives, in float64 on the NumPy reference.
 
-        Without ``x`` and ``y`` (as the layers see them) two random images are used. Returns a row per parameter; see
+        Without ``x`` and ``y`` (as the layers see them) two random images are used. Returns a row per trained parameter; see
         ``pellucid.differentiation.gradient_errors`` for the two methods and what the error is relative to.
         """
         self._learner()
@@ -339,7 +343,7 @@ class Sequential(Chain):
         random = Randomness.for_batch(self.seed, 0, np.arange(len(x)))
 
         def loss_of(params: dict[str, NDArray]) -> Any:
-            for path, array in probe.params.items():
+            for path, array in probe.trainable_params.items():
                 array[...] = params[path]
             outputs, _ = Chain.forward(network, probe.to_input(x), training=True, rng=random)
             return loss.forward(op, outputs, y)[0]
@@ -347,7 +351,13 @@ class Sequential(Chain):
         with backend.using("numpy"):
             _, gradients = twin.gradients(x, y)
             return gradient_errors(
-                loss_of, gradients, twin.params, samples=samples, directions=directions, seed=seed, method=method
+                loss_of,
+                gradients,
+                twin.trainable_params,
+                samples=samples,
+                directions=directions,
+                seed=seed,
+                method=method,
             )
 
     def twin(self, dtype: Any) -> Sequential:

@@ -72,7 +72,7 @@ class _NormBlock(_Block):
         first, params, state = self.first, self.first.params, self.first.state
         arrays = [x, params.get("gamma"), params.get("beta"), state["moving_mean"], state["moving_variance"]]
         settings = {"momentum": first.momentum, "epsilon": first.epsilon, "unbiased": first.unbiased}
-        return arrays, settings | self.tail | {"training": training}
+        return arrays, settings | self.tail | {"training": training and first.trainable}
 
     def backward(self, dy: NDArray, cache: Any, *, input_gradient: bool = True) -> tuple[NDArray | None, Gradients]:
         dx, dgamma, dbeta = backend.backward(dy, cache)

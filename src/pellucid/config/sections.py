@@ -63,7 +63,7 @@ def _check_layer(table: Any) -> None:
 
     if isinstance(table, dict) and table.get("class") in Layer.classes:
         known = inspect.signature(Layer.classes[table["class"]]).parameters
-        for name in table.keys() - known - {"class"}:
+        for name in table.keys() - known - {"class", "trainable"}:
             raise PellucidError(f"{table['class']} has no setting {name!r}. {nearest(name, known)}")
     Layer.from_config(table)
 

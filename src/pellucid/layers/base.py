@@ -21,7 +21,7 @@ Gradients = dict[str, NDArray]
 
 
 class Weight(NamedTuple):
-    """The declaration of one array of a layer."""
+    """The declaration of one array of a layer. ``trained=False`` puts it into ``state``: kept and stored, never trained."""
 
     shape: Shape
     initializer: str | float
@@ -103,21 +103,27 @@ class Layer:
     def config(self) -> dict[str, Any]:
         """The settings as plain Python types; ``from_config`` makes the same layer of them."""
         settings = {name: _plain(getattr(self, name)) for name in inspect.signature(type(self)).parameters}
-        return {"class": type(self).__name__, **settings}
+        frozen = {} if self._trainable else {"trainable": False}
+        return {"class": type(self).__name__, **settings, **frozen}
 
     @staticmethod
     def from_config(config: dict[str, Any]) -> Layer:
         """A new layer, with no weights yet, from the result of ``config``."""
         if not isinstance(config, dict) or not isinstance(config.get("class"), str):
             raise FileFormatError(f"A layer's config must be a table with its class, but was {config!r:.200}.")
-        settings = {name: _revive(value) for name, value in config.items() if name != "class"}
-        name = config["class"]
+        settings = {name: _revive(value) for name, value in config.items() if name not in ("class", "trainable")}
+        name, trainable = config["class"], config.get("trainable", True)
+        if not isinstance(trainable, bool):
+            raise FileFormatError(f"trainable of {name} was {trainable!r}; wanted true or false.")
         if name not in Layer.classes:
             raise FileFormatError(f"There is no layer class {name!r}. {nearest(name, Layer.classes)}")
         try:
-            return Layer.classes[name](**settings)
+            layer = Layer.classes[name](**settings)
         except TypeError as error:
             raise FileFormatError(f"The settings of {name} do not fit: {error}.") from error
+        if not trainable:
+            layer.trainable = False
+        return layer
 
     def clone(self) -> Layer:
         """A layer with the same settings and no weights."""
@@ -169,8 +175,45 @@ class Layer:
 
     @property
     def state(self) -> Gradients:
-        """The arrays that are kept but not trained: moving statistics."""
+        """The arrays that are kept but not trained: moving statistics, weights declared with ``trained=False``."""
         return self._collect("_state")
+
+    @property
+    def trainable_params(self) -> Gradients:
+        """Those of ``params`` that training changes: all but the ones of frozen layers."""
+        return self._collect("_unfrozen")
+
+    @property
+    def _unfrozen(self) -> Gradients | None:
+        return self._params if self._trainable or self._params is None else {}
+
+    _trainable = True
+
+    @property
+    def trainable(self) -> bool:
+        """Whether training changes the layer. ``layer.trainable = False`` freezes it, and all layers inside it, as in Keras.
+
+        The gradients of frozen parameters are left out of what an optimizer gets; a model file remembers what is frozen.
+
+        >>> from pellucid.layers import Chain, Dense
+        >>> chain = Chain([Dense(3), Dense(2)])
+        >>> chain.build((4,))
+        >>> chain.layers[0].trainable = False
+        >>> sorted(chain.params), sorted(chain.trainable_params)
+        (['dense1/bias', 'dense1/kernel', 'dense2/bias', 'dense2/kernel'], ['dense2/bias', 'dense2/kernel'])
+        """
+        children = self.children()
+        return any(child.trainable for _, child in children) if children else self._trainable
+
+    @trainable.setter
+    def trainable(self, value: bool) -> None:
+        if not isinstance(value, bool):
+            raise PellucidError(f"trainable was {value!r}; wanted True or False.")
+        children = self.children()
+        for _, child in children:
+            child.trainable = value
+        if not children:  # a container is what its layers are
+            self._trainable = value
 
     def _collect(self, kind: str) -> Gradients:
         own = getattr(self, kind)

@@ -121,7 +121,8 @@ class Chain(_Container):
         """
         stop, inside = self._child(until) if until else ("", "")
         gradients: Gradients = {}
-        first = 0 if input_gradient or until else next((i for i, layer in enumerate(self.layers) if layer.params), 0)
+        trained = (position for position, layer in enumerate(self.layers) if layer.trainable_params)
+        first = 0 if input_gradient or until else next(trained, 0)
         dx: NDArray | None = dy
         for position in range(len(self.layers) - 1, first - 1, -1):
             layer, entry = self.layers[position], cache[position]

@@ -16,7 +16,8 @@ class BatchNormalization(Layer):
     """Batch normalisation over all axes but the last, with Keras's defaults. See ``pellucid.ops.batch_norm``.
 
     Parameters ``gamma`` (unless ``scale=False``) and ``beta`` (unless ``center=False``), state ``moving_mean`` and
-    ``moving_variance``, all (C,). For PyTorch's behaviour: ``momentum=0.9, epsilon=1e-5, unbiased=True``.
+    ``moving_variance``, all (C,). For PyTorch's behaviour: ``momentum=0.9, epsilon=1e-5, unbiased=True``. Frozen
+    (``trainable = False``) it keeps its moving statistics and uses them in training too, as in Keras.
 
     >>> sorted(BatchNormalization().weights((8, 8, 4)))
     ['beta', 'gamma', 'moving_mean', 'moving_variance']
@@ -57,7 +58,7 @@ class BatchNormalization(Layer):
             params.get("beta"),
             state["moving_mean"],
             state["moving_variance"],
-            training=training,
+            training=training and self.trainable,
             momentum=self.momentum,
             epsilon=self.epsilon,
             unbiased=self.unbiased,
