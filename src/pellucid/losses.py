@@ -71,7 +71,8 @@ class Loss:
 
     def divisor(self, n: int, weights: NDArray | None = None) -> float:
         """What the sum of the losses of ``n`` samples is divided by."""
-        return {"mean": n, "weighted_mean": n if weights is None else float(weights.sum()), "sum": 1}[self.reduction]
+        total = n if weights is None else float(weights.sum()) or 1  # if nobody counts, the loss is 0
+        return {"mean": n, "weighted_mean": total, "sum": 1}[self.reduction]
 
     def config(self) -> dict[str, Any]:
         """Name and settings as plain Python types; ``get`` makes the same loss of them."""

@@ -50,6 +50,14 @@ def test_extreme_values_do_not_overflow(name, settings_):
     assert np.isfinite(getattr(activation, f"{name}_backward")(np.ones_like(y), cache)[1:-1]).all()
 
 
+@pytest.mark.parametrize(("name", "settings_"), ACTIVATIONS)
+def test_nan_stays_nan_both_ways(name, settings_):
+    x = np.where(np.arange(100) % 7 == 3, np.nan, 1).astype(np.float32)
+    y, cache = getattr(activation, name)(x, **settings_)
+    assert np.array_equal(np.isnan(y), np.isnan(x))
+    assert np.array_equal(np.isnan(getattr(activation, f"{name}_backward")(x, cache)), np.isnan(x))
+
+
 def test_views_are_accepted():
     x = np.random.default_rng(0).standard_normal((4, 6, 8), np.float32).T[::2]
     y, cache = activation.relu(x)

@@ -90,3 +90,11 @@ def test_log_softmax_is_the_logarithm_of_softmax_where_that_has_one():
 def test_softmax_works_along_the_last_axis_of_images():
     x = np.random.default_rng(0).normal(size=(2, 3, 4, 5))
     np.testing.assert_array_equal(ops.softmax(x)[0][1, 2, 3], ops.softmax(x[1, 2, 3])[0])
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_nan_stays_nan_both_ways(name):
+    with np.errstate(invalid="ignore"):
+        y, cache = getattr(ops, name)(np.array([[np.nan, 1.0]]))
+        assert np.isnan(y[0, 0])
+        assert np.isnan(getattr(ops, f"{name}_backward")(np.array([[np.nan, 1.0]]), cache)[0, 0])

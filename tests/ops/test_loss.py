@@ -164,3 +164,20 @@ def test_one_hot_has_one_1_per_row_in_the_asked_dtype():
     rows = one_hot(LABELS, 4, np.float64)
     assert rows.dtype == np.float64
     np.testing.assert_array_equal(rows, np.eye(4)[LABELS])
+
+
+@each_loss
+def test_a_batch_in_which_nobody_counts_has_no_loss_and_no_gradient(name):
+    for reduction in ("mean", "weighted_mean", "sum"):
+        loss, gradient = loss_and_gradient(name, LOSSES[name], LABELS, np.zeros(5), reduction=reduction)
+        assert loss == 0
+        assert not gradient.any()
+
+
+@each_loss
+def test_nan_is_shown_by_loss_and_gradient(name):
+    predictions = LOSSES[name].copy()
+    predictions[1, 0] = np.nan
+    loss, gradient = loss_and_gradient(name, predictions, np.array([0, 0, 1, 1, 0]))
+    assert np.isnan(loss)
+    assert np.isnan(gradient[1, 0])

@@ -98,6 +98,12 @@ def test_padding_never_wins_against_the_most_negative_number(dtype):
     assert ops.max_pool2d_backward(np.ones_like(y), cache).sum() == y.size
 
 
+def test_padding_never_wins_against_minus_infinity():
+    y, cache = ops.max_pool2d(np.full((1, 2, 2, 1), -np.inf), pool_size=2, strides=1, padding=1)
+    assert np.isneginf(y).all()
+    assert ops.max_pool2d_backward(np.ones_like(y), cache)[0, :, :, 0].tolist() == [[4, 2], [2, 1]]
+
+
 def test_max_pooling_shows_a_nan():
     x = np.array([[1.0, np.nan], [3.0, 4.0]]).reshape(1, 2, 2, 1)
     assert np.isnan(ops.max_pool2d(x)[0]).all()

@@ -72,7 +72,7 @@ def _powers(x):
 def _exp(x):
     """eˣ, which is 0 where it is smaller than any normal float32."""
     power, p = _powers(x)
-    return power * p + power if x > _LEAST else _ZERO
+    return _ZERO if x <= _LEAST else power * p + power  # NaN stays NaN
 
 
 @inline
@@ -119,12 +119,12 @@ def _phi(x, approximate):
 
 @inline
 def _relu_formula(x, a):
-    return x if x > _ZERO else _ZERO
+    return _ZERO if x <= _ZERO else x  # NaN stays NaN
 
 
 @inline
 def _relu_slope(y, dy, a):
-    return dy if y > _ZERO else _ZERO
+    return _ZERO if y <= _ZERO else dy
 
 
 @inline
@@ -263,13 +263,13 @@ def _derive(name: str, kept: NDArray, dy: NDArray, a: float = 0.0) -> NDArray:
 
 
 def relu(x: NDArray) -> tuple[NDArray, YCache]:
-    """max(x, 0)."""
+    """max(x, 0); NaN stays NaN."""
     _, y = _apply("relu", x)
     return y, YCache(y)
 
 
 def relu_backward(dy: NDArray, cache: YCache) -> NDArray:
-    """dy where the output is positive, else 0."""
+    """0 where the output is 0, else dy."""
     return _derive("relu", cache.y, dy)
 
 

@@ -68,12 +68,12 @@ def _statistics(team, chunks, table, lanes, pixels, x, parts):
 @inline
 def normalise(x, mean, scale, shift, relu, y):
     """y = (x - mean) · scale + shift, and ReLU of it; x and y (M,). The vectors of channels are repeated to one long row."""
-    row, every = mean.size, not relu
+    row, some = mean.size, relu != 0
     for first in range(0, x.size, row):
         source, target = x[first : first + row], y[first : first + row]
         for i in range(target.size):
             value = (source[i] - mean[i]) * scale[i] + shift[i]
-            target[i] = value if (value > np.float32(0)) | every else np.float32(0)
+            target[i] = np.float32(0) if (value <= np.float32(0)) & some else value  # NaN stays NaN
 
 
 @inline

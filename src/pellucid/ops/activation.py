@@ -16,18 +16,18 @@ class OutputCache(NamedTuple):
 
 
 def relu(x: NDArray) -> tuple[NDArray, OutputCache]:
-    """max(x, 0).
+    """max(x, 0). NaN stays NaN, so that a network that has gone wrong shows it.
 
-    >>> relu(np.array([-1.0, 2.0]))[0]
-    array([0., 2.])
+    >>> relu(np.array([-1.0, 2.0, np.nan]))[0]
+    array([ 0.,  2., nan])
     """
-    y = np.where(x.real > 0, x, 0)
+    y = np.where(x.real <= 0, 0, x)
     return y, OutputCache(y)
 
 
 def relu_backward(dy: NDArray, cache: OutputCache) -> NDArray:
-    """dy where the output is positive, else 0 (at exactly 0 the derivative is taken as 0)."""
-    return np.where(cache.y.real > 0, dy, 0)
+    """0 where the output is 0, else dy (at exactly 0 the derivative is taken as 0)."""
+    return np.where(cache.y.real <= 0, 0, dy)
 
 
 class SlopeCache(NamedTuple):

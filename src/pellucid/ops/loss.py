@@ -2,7 +2,7 @@
 
 Every loss is a weighted mean over the N samples of the batch, ``loss = Σ_n w[n] l[n] / Z``, with ``weights`` w (N,),
 1 where None. ``reduction`` chooses Z: ``"mean"`` is N, as in Keras; ``"weighted_mean"`` is Σ w, as in PyTorch's losses
-with class weights; ``"sum"`` is 1.
+with class weights (a batch whose weights are all 0 has the loss 0 and no gradient); ``"sum"`` is 1.
 
 ``targets`` are labels, integers (N,), or one-hot rows or probabilities (N, K). ``label_smoothing`` a moves the targets
 towards the uniform distribution: ``(1 - a) targets + a / K`` (Szegedy et al., arXiv:1512.00567), a / 2 for binary losses.
@@ -83,8 +83,8 @@ def categorical_cross_entropy(
 def categorical_cross_entropy_backward(dy: float | NDArray, cache: LossCache) -> NDArray:
     """dp[n, k] = -w[n] / Z · targets[n, k] / p[n, k], and 0 where p < 1e-7."""
     p, targets, share = cache
-    inside = p.real >= SMALLEST_PROBABILITY
-    return np.where(inside, -targets / np.where(inside, p, 1), 0) * (dy * share)
+    below = p.real < SMALLEST_PROBABILITY
+    return np.where(below, 0, -targets / np.where(below, 1, p)) * (dy * share)
 
 
 def sigmoid_cross_entropy(
@@ -141,9 +141,9 @@ def binary_cross_entropy(
 def binary_cross_entropy_backward(dy: float | NDArray, cache: LossCache) -> NDArray:
     """dp[n, k] = w[n] / (Z K) · ((1 - targets) / (1 - p) - targets / p), each part 0 where its probability is below 1e-7."""
     p, targets, share = cache
-    p_inside, q_inside = p.real >= SMALLEST_PROBABILITY, (1 - p).real >= SMALLEST_PROBABILITY
-    up = np.where(q_inside, (1 - targets) / np.where(q_inside, 1 - p, 1), 0)
-    down = np.where(p_inside, targets / np.where(p_inside, p, 1), 0)
+    p_below, q_below = p.real < SMALLEST_PROBABILITY, (1 - p).real < SMALLEST_PROBABILITY
+    up = np.where(q_below, 0, (1 - targets) / np.where(q_below, 1, 1 - p))
+    down = np.where(p_below, 0, targets / np.where(p_below, 1, p))
     return (up - down) * (dy * share / p.shape[1])
 
 
@@ -214,7 +214,7 @@ def _smooth(targets: NDArray, label_smoothing: float, classes: int) -> NDArray:
 
 
 def _at_least(p: NDArray, smallest: float) -> NDArray:
-    return np.where(p.real >= smallest, p, p.real.dtype.type(smallest))
+    return np.where(p.real < smallest, p.real.dtype.type(smallest), p)  # NaN stays NaN
 
 
 def _reduce(each: NDArray, weights: NDArray | None, reduction: str) -> tuple[NDArray, NDArray]:
@@ -222,7 +222,7 @@ def _reduce(each: NDArray, weights: NDArray | None, reduction: str) -> tuple[NDA
     w = np.ones(len(each), each.real.dtype) if weights is None else np.asarray(weights, each.real.dtype)
     if w.shape != each.shape:
         raise ShapeError(f"The loss got weights of shape {w.shape} for {len(each)} samples; wanted ({len(each)},).")
-    divisors = {"mean": len(each), "weighted_mean": w.sum(), "sum": 1}
+    divisors = {"mean": len(each), "weighted_mean": w.sum() or 1, "sum": 1}
     if reduction not in divisors:
         raise PellucidError(f"reduction was {reduction!r}; wanted one of {', '.join(divisors)}.")
     share = w / divisors[reduction]

@@ -21,9 +21,9 @@ def max_pool2d(
 ) -> tuple[NDArray, MaxPool2DCache]:
     """y[n, h, w, c] = the largest x_padded[n, h·s + i, w·s + j, c] over the taps (i, j) of the window.
 
-    ``strides`` defaults to ``pool_size``. Padding never wins, whatever the signs of the values. Where several taps are
-    equally large, the first one, row by row, wins and receives the whole gradient. Rows and columns that fill no whole
-    window are left out (``padding="same"`` keeps them).
+    ``strides`` defaults to ``pool_size``. Padding never wins, whatever the values. Where several taps are equally large,
+    the first one, row by row, wins and receives the whole gradient; the first NaN wins over all numbers. Rows and columns
+    that fill no whole window are left out (``padding="same"`` keeps them).
 
     Shapes: x (N, H, W, C), y (N, OH, OW, C). Raises ``ShapeError`` if the window is larger than the padded image.
 
@@ -35,6 +35,11 @@ def max_pool2d(
     x_padded = shape.pad(x, geo, -np.inf)
     windows = np.stack([x_padded[where] for _, _, where in geo.taps()])  # (KH·KW, N, OH, OW, C)
     winner = windows.real.argmax(axis=0)
+    # Where every pixel is -inf, as the padding is, the first pixel wins.
+    image = shape.pad(np.ones((1, *geo.input, 1), bool), geo, False)
+    inside = np.stack([image[where] for _, _, where in geo.taps()])  # (KH·KW, 1, OH, OW, 1)
+    won = np.take_along_axis(np.broadcast_to(inside, windows.shape), winner[None], axis=0)[0]
+    winner = np.where(won, winner, inside.argmax(axis=0))
     y = np.take_along_axis(windows, winner[None], axis=0)[0]
     return y, MaxPool2DCache(winner, geo)
 
