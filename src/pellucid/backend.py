@@ -23,6 +23,7 @@ from typing import Any, NamedTuple
 
 from . import ops
 from .errors import PellucidError, nearest
+from .ops.update import RULES
 
 BACKENDS = ("numpy", "native")
 
@@ -61,6 +62,18 @@ def is_native(op: str, *arrays: Any, **settings: Any) -> bool:
     """Whether a compiled implementation would run this op on arrays of these shapes and types."""
     found = next(row for row in _table(_backend)[op] if row.accepts(*arrays, **settings))
     return found.backend == "native"
+
+
+def update(rule: str, *arguments: Any, **settings: Any) -> None:
+    """Change parameters by an update rule of ``pellucid.ops.update``; the arguments are lists of arrays, at the end the steps.
+
+    The compiled twin does so where all arrays are float32 without gaps, in one dispatch for all of them.
+    """
+    run = RULES[rule]
+    kernels = _kernels() if _backend == "native" else None
+    if kernels is not None and kernels.update.accepts(*arguments[:-1]):
+        run = kernels.update.RULES[rule]
+    run(*arguments, **settings)
 
 
 def set_backend(name: str) -> None:
@@ -136,13 +149,19 @@ def _table(backend: str) -> dict[str, list[Implementation]]:
 
 
 def _native_rows() -> list[tuple[str, Callable, Callable, Callable[..., bool]]]:
+    kernels = _kernels()
+    return [] if kernels is None else kernels.IMPLEMENTATIONS
+
+
+@cache
+def _kernels() -> Any:
     # Imported on the first op that runs, never with the package: Numba takes half a second to load.
     try:
         from . import kernels
     except ImportError as error:
         warnings.warn(f"The compiled kernels cannot be loaded ({error}); NumPy takes over, slower.", stacklevel=2)
-        return []
-    return kernels.IMPLEMENTATIONS
+        return None
+    return kernels
 
 
 _backend = "native"

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from . import activation, composed, conv, dense, dropout, fused, fused_norm, norm, pool, winograd
+from . import activation, composed, conv, dense, dropout, fused, fused_norm, norm, pool, update, winograd
 from .threads import get_num_threads, set_num_threads
 from .winograd import set_winograd, winograd_enabled
 
@@ -48,4 +48,4 @@ IMPLEMENTATIONS: list[Implementation] = [
     ("gelu", activation.gelu, activation.gelu_backward, activation.accepts_elementwise),
 ]
 
-__all__ = ["IMPLEMENTATIONS", "get_num_threads", "set_num_threads", "set_winograd", "winograd_enabled"]
+__all__ = ["IMPLEMENTATIONS", "get_num_threads", "set_num_threads", "set_winograd", "update", "winograd_enabled"]

@@ -1,0 +1,34 @@
+"""Optimizers: how a gradient changes a parameter. One family per file; the formulas themselves are ``pellucid.ops.update``."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ..errors import FileFormatError, PellucidError, nearest
+from .adam import Adam
+from .base import Optimizer
+from .sgd import SGD
+
+OPTIMIZERS: dict[str, type[Optimizer]] = {"sgd": SGD, "adam": Adam}
+
+
+def get(optimizer: str | Optimizer | dict[str, Any], **settings: Any) -> Optimizer:
+    """An optimizer by name, by config, or itself. Settings that are None are left at their defaults.
+
+    >>> get("sgd", learning_rate=0.05)
+    SGD(learning_rate=0.05, momentum=0.0, nesterov=False, dialect='keras')
+    """
+    if isinstance(optimizer, Optimizer):
+        return optimizer
+    if isinstance(optimizer, dict):
+        settings = {k: v for k, v in optimizer.items() if k != "name"} | settings
+        optimizer = str(optimizer.get("name"))
+    if not isinstance(optimizer, str) or optimizer.lower() not in OPTIMIZERS:
+        raise PellucidError(f"There is no optimizer {optimizer!r}. {nearest(str(optimizer), OPTIMIZERS)}")
+    try:
+        return OPTIMIZERS[optimizer.lower()](**{k: v for k, v in settings.items() if v is not None})
+    except TypeError as error:
+        raise FileFormatError(f"The settings of optimizer {optimizer!r} do not fit: {error}.") from error
+
+
+__all__ = ["OPTIMIZERS", "SGD", "Adam", "Optimizer", "get"]

@@ -1,0 +1,58 @@
+"""Adaptive moments."""
+
+from __future__ import annotations
+
+from numpy.typing import NDArray
+
+from .. import backend
+from ..errors import PellucidError
+from ..ops.update import Steps
+from .base import Optimizer, known_dialect
+
+
+class Adam(Optimizer):
+    """Adaptive moments: every weight's step is its mean gradient divided by the root of its mean squared gradient.
+
+        m ← β₁ m + (1 - β₁) g,      v ← β₂ v + (1 - β₂) g²
+        w ← w - α √(1 - β₂ᵗ) / (1 - β₁ᵗ) · m / (√v + ε)                     (dialect "keras")
+        w ← w - α / (1 - β₁ᵗ) · m / (√(v / (1 - β₂ᵗ)) + ε)                  (dialect "torch", whose default ε is 1e-8)
+
+    Source: Kingma, Ba, "Adam: a method for stochastic optimization", arXiv:1412.6980.
+
+    >>> import numpy as np
+    >>> w = {"w": np.array([1.0])}
+    >>> Adam(0.1).apply(w, {"w": np.array([2.0])})
+    >>> w["w"].round(5)                                       # the first step has the length of the learning rate
+    array([0.9])
+    """
+
+    slot_names = ("mean", "square")
+
+    def __init__(
+        self,
+        learning_rate: float = 0.001,
+        beta_1: float = 0.9,
+        beta_2: float = 0.999,
+        epsilon: float = 1e-7,
+        dialect: str = "keras",
+    ) -> None:
+        super().__init__(learning_rate)
+        if not (0 <= beta_1 < 1 and 0 <= beta_2 < 1):
+            raise PellucidError(
+                f"Adam got beta_1={beta_1} and beta_2={beta_2}; wanted numbers from 0 up to, but not, 1."
+            )
+        self.beta_1, self.beta_2, self.epsilon, self.dialect = beta_1, beta_2, epsilon, known_dialect(dialect)
+
+    def update(self, params: list[NDArray], gradients: list[NDArray], slots: list[list[NDArray]], steps: Steps) -> None:
+        backend.update(
+            "adam",
+            params,
+            gradients,
+            *slots,
+            steps,
+            time=self.iterations,
+            beta_1=self.beta_1,
+            beta_2=self.beta_2,
+            epsilon=self.epsilon,
+            dialect=self.dialect,
+        )
