@@ -184,7 +184,7 @@ class Sequential(Chain):
         outputs, tape = Chain.forward(network, self.to_input(x), training=True, rng=rng)
         value, saved = loss.forward(op, outputs, y, sample_weight)
         logs = {"loss": float(value)} | self._scores(outputs, y, op)
-        _, gradients = Chain.backward(network, backend.backward(1.0, saved), tape, input_gradient=False)
+        _, gradients = Chain.backward(network, backend.backward(1.0, saved), tape.once(), input_gradient=False)
         trained = network.trainable_params
         return logs, {path: gradient for path, gradient in gradients.items() if path in trained}
 

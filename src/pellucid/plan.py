@@ -116,6 +116,8 @@ def _grouped(layers: list[Layer], accepts: Accepts) -> list[Layer]:
 def _block_at(layers: list[Layer], position: int, accepts: Accepts) -> tuple[Layer, int]:
     """The longest group that begins here and is accepted, and how many layers it takes in."""
     first = layers[position]
+    if isinstance(first, Residual):
+        return _residual_at(first, layers, position, accepts)
     kind = {Conv2D: _ConvBlock, BatchNormalization: _NormBlock}.get(type(first))  # type: ignore[call-overload]
     if kind is None or first.input_shape is None:
         return first, 1
@@ -125,6 +127,19 @@ def _block_at(layers: list[Layer], position: int, accepts: Accepts) -> tuple[Lay
         if accepts(block.op, *arrays, **settings):
             return block, length
     return first, 1
+
+
+def _residual_at(residual: Residual, layers: list[Layer], position: int, accepts: Accepts) -> tuple[Layer, int]:
+    """A residual connection, its sum taken together with the activation behind it."""
+    behind = layers[position + 1] if position + 1 < len(layers) else None
+    if not isinstance(behind, Activation | ReLU) or behind.input_shape is None:
+        return residual, 1
+    like = _like(behind.input_shape)
+    if not accepts("add", like, like, activation=behind.final_activation):
+        return residual, 1
+    twin = copy.copy(residual)
+    twin.sum_activation = behind.final_activation
+    return twin, 2
 
 
 def _tails(layers: list[Layer], position: int) -> list[tuple[dict[str, Any], int]]:

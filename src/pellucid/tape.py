@@ -14,7 +14,7 @@ class Entry(NamedTuple):
     """One layer's part: its name, what it put out, and what its backward will need."""
 
     name: str
-    output: NDArray
+    output: NDArray | None  # None once a tape that is read once has been read
     cache: Any
 
 
@@ -25,6 +25,27 @@ class Tape(list[Entry]):
     >>> tape["relu1"].output
     'its output'
     """
+
+    own: Any = None  # what the container itself kept, beside its layers
+    _read_once = False
+
+    def once(self) -> Tape:
+        """The same tape, to be read by one backward pass only: it lets go of each entry as that is taken.
+
+        So the memory of a layer is free again as soon as its gradients are known.
+        """
+        self._read_once = True
+        return self
+
+    def take(self, position: int) -> Entry:
+        """An entry for its layer's backward."""
+        entry: Entry = self[position]
+        if self._read_once:
+            self[position] = entry._replace(output=None, cache=None)
+            entry = entry._replace(output=None)
+            if isinstance(entry.cache, Tape):
+                entry.cache.once()
+        return entry
 
     def __getitem__(self, key: Any) -> Any:
         if not isinstance(key, str):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import weakref
+
 import numpy as np
 import pytest
 
@@ -252,3 +254,28 @@ def test_weights_of_another_network_change_nothing():
             net.load_weights(arrays)
     for path, a in (net.params | net.state).items():
         np.testing.assert_array_equal(a, before[path])
+
+
+def test_a_tape_read_once_lets_go_of_every_layer_as_soon_as_it_is_read():
+    network = Chain(
+        [
+            Conv2D(3, 3, padding="same", name="first"),
+            Residual([Conv2D(3, 3, padding="same", name="inner")]),
+            Concatenate([Conv2D(2, 1), [ReLU(), Conv2D(2, 1)]]),
+            ReLU(name="last"),
+        ]
+    )
+    network.build((5, 5, 2))
+    x = np.random.default_rng(0).standard_normal((2, 5, 5, 2)).astype(np.float32)
+    y, tape = network.forward(x, training=True)
+    expected = network.backward(y, tape)
+    again = network.backward(y, network.forward(x, training=True)[1].once())
+    np.testing.assert_array_equal(again[0], expected[0])
+    for path, gradient in expected[1].items():
+        np.testing.assert_array_equal(again[1][path], gradient)
+
+    tape = network.forward(x, training=True)[1]
+    held = [weakref.ref(entry.output) for _, entry in tape.walk()]
+    assert all(reference() is not None for reference in held)
+    network.backward(y, tape.once())
+    assert not any(reference() is not None for reference in held)

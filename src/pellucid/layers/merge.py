@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import itertools
 import math
 from collections.abc import Iterable
 from typing import Any
@@ -10,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from .. import backend
 from ..errors import PellucidError, ShapeError, nearest
 from ..randomness import Randomness
 from ..tape import Entry, Tape
@@ -111,6 +113,12 @@ class Chain(_Container):
             x = layer(x)  # nothing is kept: memory does not grow with depth
         return x
 
+    def adapt(self, x: NDArray) -> None:
+        last = max((n for n, layer in enumerate(self.layers) if layer.needs_data), default=-1)
+        for layer in self.layers[: last + 1]:
+            layer.adapt(x)
+            x = layer(x) if layer is not self.layers[last] else x
+
     def backward(
         self, dy: NDArray, cache: Tape, *, input_gradient: bool = True, until: str | None = None
     ) -> tuple[NDArray | None, Gradients]:
@@ -125,7 +133,7 @@ class Chain(_Container):
         first = 0 if input_gradient or until else next(trained, 0)
         dx: NDArray | None = dy
         for position in range(len(self.layers) - 1, first - 1, -1):
-            layer, entry = self.layers[position], cache[position]
+            layer, entry = self.layers[position], cache.take(position)
             here = layer.name == stop
             if here and not inside:
                 return dx, gradients
@@ -167,6 +175,10 @@ def _widest(fields: list[Field]) -> Field:
     return Field((end[0] - start[0], end[1] - start[1]), step, start)  # type: ignore[arg-type]
 
 
+def _sum(x: NDArray, other: NDArray) -> NDArray:
+    return backend.forward("add", x, other)[0]
+
+
 class Residual(_Container):
     """y = body(x) + shortcut(x); the shortcut is the identity where None. Bodies may be layers or lists of layers.
 
@@ -179,6 +191,7 @@ class Residual(_Container):
     """
 
     prefix = "residual"
+    sum_activation: str | None = None  # a plan lets the sum and what follows it be one op
 
     def __init__(
         self, body: Layer | Iterable[Layer], shortcut: Layer | Iterable[Layer] | None = None, *, name: str | None = None
@@ -202,25 +215,30 @@ class Residual(_Container):
 
     def forward(self, x: NDArray, *, training: bool = False, rng: Randomness | None = None) -> tuple[NDArray, Tape]:
         tape = self._parallel_forward(x, training, rng)
-        return tape[0].output + (tape[1].output if self.shortcut else x), tape
+        other = tape[1].output if self.shortcut else x
+        y, tape.own = backend.forward("add", tape[0].output, other, activation=self.sum_activation)
+        return y, tape
 
     def backward(
         self, dy: NDArray, cache: Tape, *, input_gradient: bool = True, until: str | None = None
     ) -> tuple[NDArray | None, Gradients]:
         """The gradient reaches body and shortcut alike, and their input gradients add up; ``until`` as in ``Chain``."""
+        dbody, dshortcut = backend.backward(dy, cache.own)
+        del dy  # nothing holds what is not needed any more
+        dparts = {"body": dbody, "shortcut": dshortcut}
         if until:
             head, rest = self._child(until)
             if not rest:
-                return dy, {}
+                return dparts[head], {}
             position = [entry.name for entry in cache].index(head)
-            return child_backward(self.children()[position][1], dy, cache[position], True, rest)
-        dx: NDArray | None = None if self.shortcut else dy
+            return child_backward(self.children()[position][1], dparts[head], cache[position], True, rest)
+        dx: NDArray | None = None if self.shortcut else dshortcut
         gradients: Gradients = {}
-        for (_, child), entry in zip(self.children(), cache, strict=True):
-            dpart, more = child_backward(child, dy, entry, input_gradient, "")
+        for position, (name, child) in enumerate(self.children()):
+            dpart, more = child_backward(child, dparts[name], cache.take(position), input_gradient, "")
             gradients |= more
             if input_gradient:
-                dx = dpart if dx is None else dx + dpart
+                dx = dpart if dx is None else _sum(dx, dpart)
         return dx if input_gradient else None, gradients
 
     def receptive_field(self, field: Field, input_shape: Shape) -> Field:
@@ -266,17 +284,16 @@ class Concatenate(_Container):
         head, rest = self._child(until) if until else ("", "")
         dx: NDArray | None = None
         gradients: Gradients = {}
-        channel = 0
-        for branch, entry in zip(self.branches, cache, strict=True):
-            dpart = dy[..., channel : channel + entry.output.shape[-1]]
-            channel += entry.output.shape[-1]
+        ends = list(itertools.accumulate(entry.output.shape[-1] for entry in cache))
+        for position, branch in enumerate(self.branches):
+            dpart, entry = dy[..., ends[position - 1] if position else 0 : ends[position]], cache.take(position)
             if until and entry.name == head:
                 return child_backward(branch, dpart, entry, True, rest) if rest else (dpart, {})
             if not until:
                 dbranch, more = child_backward(branch, dpart, entry, input_gradient, "")
                 gradients |= more
                 if input_gradient:
-                    dx = dbranch if dx is None else dx + dbranch
+                    dx = dbranch if dx is None else _sum(dx, dbranch)
         return dx, gradients
 
     def receptive_field(self, field: Field, input_shape: Shape) -> Field:

@@ -26,6 +26,7 @@ from .activation import (
     tanh,
     tanh_backward,
 )
+from .add import add, add_backward
 from .conv import conv2d, conv2d_backward
 from .dense import dense, dense_backward, flatten, flatten_backward
 from .dropout import dropout, dropout_backward
@@ -63,6 +64,7 @@ __all__ = [  # noqa: RUF022 - each op beside its derivative, in the order of a f
     "dense", "dense_backward",
     "flatten", "flatten_backward",
     "batch_norm", "batch_norm_backward",
+    "add", "add_backward",
     "dropout", "dropout_backward",
     "relu", "relu_backward",
     "leaky_relu", "leaky_relu_backward",
