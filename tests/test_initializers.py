@@ -21,6 +21,9 @@ VARIANCE = {
     "lecun_uniform": 1 / 600,
     "lecun_normal": 1 / 600,
     "orthogonal": 1 / 600,  # 40 columns of length 1 with 600 numbers each
+    "torch_uniform": 1 / (3 * 600),
+    "orthogonal_pairs": 1 / 600,
+    "identity": 24 / np.prod(SHAPE) + 16 / 40 / (3 * 600) - (24 / np.prod(SHAPE)) ** 2,  # 24 ones; 16 filters drawn
     "zeros": 0,
     "ones": 0,
 }
@@ -39,7 +42,7 @@ def test_values_have_the_variance_of_the_paper_and_mean_zero(name):
     values = draw(name)
     assert values.shape == SHAPE
     assert values.var() == pytest.approx(VARIANCE[name], rel=0.03)
-    if name != "ones":
+    if name not in ("ones", "identity"):
         assert abs(values.mean()) <= 4 * math.sqrt(VARIANCE[name] / values.size)
 
 
@@ -63,6 +66,24 @@ def test_orthogonal_rows_or_columns_stand_at_right_angles(shape):
     matrix = draw("orthogonal", shape).reshape(-1, shape[-1])
     matrix = matrix if matrix.shape[0] >= matrix.shape[1] else matrix.T
     np.testing.assert_allclose(matrix.T @ matrix, np.eye(matrix.shape[1]), atol=1e-12)
+
+
+def test_an_identity_kernel_passes_its_inputs_through():
+    x = np.random.default_rng(0).standard_normal((2, 6, 5, 3)).astype(np.float32)
+    layer = Conv2D(5, 3, padding="same", use_bias=False, kernel_initializer="identity")
+    layer.build(x.shape[1:])
+    np.testing.assert_array_equal(layer(x)[..., :3], x)
+    drawn = layer.params["kernel"][..., 3:]
+    assert 0.5 / math.sqrt(27) < np.abs(drawn).max() <= 1 / math.sqrt(27)
+    dense = Dense(2, kernel_initializer="identity")
+    dense.build((4,))
+    np.testing.assert_array_equal(dense.params["kernel"], np.eye(4, 2))
+
+
+def test_orthogonal_pairs_are_opposites():
+    kernel = draw("orthogonal_pairs", (2, 2, 3, 24)).reshape(12, 24)
+    np.testing.assert_array_equal(kernel[:, :12], -kernel[:, 12:])
+    np.testing.assert_allclose(kernel[:, :12].T @ kernel[:, :12], np.eye(12), atol=1e-12)
 
 
 @pytest.mark.parametrize("name", INITIALIZERS)

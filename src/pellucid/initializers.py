@@ -41,6 +41,9 @@ def _scaled(scale: float, mode: str, distribution: str) -> Initializer:
     return initialize
 
 
+_TORCH_UNIFORM = _scaled(1 / 3, "fan_in", "uniform")  # in ±1/√fan_in
+
+
 def orthogonal(shape: tuple[int, ...], fans: tuple[int, int], rng: np.random.Generator) -> NDArray[np.float64]:
     """Rows or columns of length 1, at right angles to each other, all leading axes taken as one.
 
@@ -50,6 +53,31 @@ def orthogonal(shape: tuple[int, ...], fans: tuple[int, int], rng: np.random.Gen
     q, r = np.linalg.qr(rng.standard_normal((max(rows, columns), min(rows, columns))))
     q *= np.where(np.diag(r) < 0, -1, 1)  # makes the distribution uniform over rotations
     return (q if rows >= columns else q.T).reshape(shape)
+
+
+def orthogonal_pairs(shape: tuple[int, ...], fans: tuple[int, int], rng: np.random.Generator) -> NDArray[np.float64]:
+    """Orthogonal columns, followed by their negatives."""
+    half = orthogonal((*shape[:-1], shape[-1] // 2), fans, rng)
+    return np.concatenate([half, -half], axis=-1)
+
+
+def identity(shape: tuple[int, ...], fans: tuple[int, int], rng: np.random.Generator) -> NDArray[np.float64]:
+    """Filter k of a convolution passes input channel k through; filters beyond the inputs are drawn "torch_uniform".
+
+    For kernels (KH, KW, CI, CO) and (CI, CO).
+
+    Source: Zagoruyko, Komodakis, "DiracNets", arXiv:1706.00388.
+
+    >>> identity((3, 3, 2, 2), (18, 18), np.random.default_rng(0))[1, 1]
+    array([[1., 0.],
+           [0., 1.]])
+    """
+    kernel = _TORCH_UNIFORM(shape, fans, rng)
+    same = min(shape[-2:])
+    centre = tuple(size // 2 for size in shape[:-2])
+    kernel[..., :same] = 0
+    kernel[(*centre, range(same), range(same))] = 1
+    return kernel
 
 
 def constant(value: float) -> Initializer:
@@ -69,7 +97,10 @@ INITIALIZERS: dict[str, Initializer] = {
     # LeCun, Bottou, Orr, Müller, "Efficient backprop", 1998
     "lecun_uniform": _scaled(1, "fan_in", "uniform"),
     "lecun_normal": _scaled(1, "fan_in", "normal"),
+    "torch_uniform": _TORCH_UNIFORM,  # what PyTorch's convolutions and linear layers begin with
     "orthogonal": orthogonal,
+    "orthogonal_pairs": orthogonal_pairs,
+    "identity": identity,
 }
 
 

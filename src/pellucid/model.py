@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
@@ -10,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from . import backend, border, losses, modelfile, optimizers
+from . import backend, border, losses, modelfile, nonfinite, optimizers
 from . import metrics as scores
 from .differentiation import CheckedGradient, gradient_errors
 from .errors import PellucidError
@@ -158,6 +159,14 @@ class Sequential(Chain):
 
     # Learning --------------------------------------------------------------------------------------------------------
 
+    def adapt_to(self, x: NDArray, images: int = 5000) -> None:
+        """Compute the weights that are not learned but follow from the data, such as a whitening kernel, if there are any.
+
+        ``fit`` and ``train_on_batch`` do it when they see their first images. The first ``images`` of ``x`` are looked at.
+        """
+        if self.needs_data:
+            self.adapt(self.to_input(self.check_input(x)[:images]))
+
     def _learner(self) -> tuple[losses.Loss, str, Chain]:
         """The loss, the op that computes it, and the layers it wants: without the last activation where the op takes it in."""
         if self.loss is None:
@@ -200,16 +209,42 @@ class Sequential(Chain):
         """One step of learning on one batch; returns its loss and metrics (before the step).
 
         ``indices`` are the images' places in the data set; with ``epoch`` they decide what is random, such as dropout.
+        A loss that is NaN or infinite leaves the weights as they are; so does a gradient, which is not returned, and so
+        raises ``FloatingPointError``.
         """
         logs, gradients = self.gradients(x, y, sample_weight=sample_weight, epoch=epoch, indices=indices)
+        if not math.isfinite(logs["loss"]):
+            return logs
+        if gradients and not math.isfinite(next(reversed(gradients.values())).sum()):  # what went wrong on the way ends here
+            raise FloatingPointError(f"The gradient of {next(reversed(gradients))} became NaN or infinite")
         self.optimizer.apply(self.params, gradients)  # type: ignore[union-attr]
         return logs
+
+    def first_non_finite(
+        self,
+        x: NDArray,
+        y: NDArray,
+        *,
+        sample_weight: NDArray | None = None,
+        epoch: int = 0,
+        indices: NDArray | None = None,
+    ) -> str | None:
+        """What is the first in a step to be NaN or infinite, in words; None if nothing is. The arguments of ``train_step``."""
+        loss, op, network = self._learner()
+
+        def loss_of(outputs: NDArray) -> tuple[Any, Any]:
+            value, saved = loss.forward(op, outputs, y, sample_weight)
+            return value, lambda: backend.backward(1.0, saved)
+
+        rng = Randomness.for_batch(self.seed, epoch, np.arange(len(x)) if indices is None else indices)
+        return nonfinite.first_in_step(network, self.to_input(x), loss_of, rng)
 
     def train_on_batch(self, x: NDArray, y: NDArray, sample_weight: NDArray | None = None) -> float:
         """One step of learning on one batch; returns its loss (before the step)."""
         x = self.check_input(x)
         self._learner()
         y, sample_weight = self.check_targets(x, y, sample_weight)
+        self.adapt_to(x)
         epoch = self.optimizer.iterations if self.optimizer else 0  # dropout differs from call to call
         return self.train_step(x, y, sample_weight=sample_weight, epoch=epoch)["loss"]
 
@@ -255,6 +290,7 @@ class Sequential(Chain):
         if class_weight is not None:
             weights = losses.class_weights(y, class_weight)
             sample_weight = weights if sample_weight is None else weights * sample_weight
+        self.adapt_to(x)
         progress = loop.Progress(epoch=self.epochs_seen)
         try:
             return loop.fit(

@@ -128,15 +128,23 @@ def _describe(network: Layer, input_shape: Shape, field: Field, prefix: str, dep
 
 def _settings(layer: Layer) -> str:
     """What distinguishes a layer at a glance: no initial values, no small print."""
-    config = {name: value for name, value in layer.config().items() if name not in ("class", "name")}
+    config = {name: value for name, value in layer.config().items() if name not in ("class", "name", "trainable")}
     defaults = inspect.signature(type(layer)).parameters
     small_print = ("initializer", "momentum", "epsilon", "use_bias")
     shown = [
-        _shape(tuple(value)) if isinstance(value, list) else str(value)
+        _setting(name, value)
         for name, value in config.items()
         if value != defaults[name].default and not name.endswith(small_print)
     ]
-    return " ".join(shown)
+    return " ".join(shown if layer.trainable else [*shown, "frozen"])
+
+
+def _setting(name: str, value: object) -> str:
+    if isinstance(value, bool):
+        return name if value else f"no {name}"
+    if isinstance(value, float):
+        return f"{value:.4g}"
+    return _shape(tuple(value)) if isinstance(value, list) else str(value)
 
 
 def _size(field: Field) -> str:

@@ -30,6 +30,7 @@ from pellucid.layers import (
     Rescaling,
     Residual,
     Softmax,
+    WhiteningConv2D,
 )
 from pellucid.randomness import Randomness
 
@@ -142,6 +143,19 @@ RECORDS = [
         (2, 3, 2, 1),
         "dilated without bias",
         bias=False,
+    ),
+    Record(
+        lambda: WhiteningConv2D(),
+        (5, 4, 3),
+        (4, 3, 24),
+        {"kernel": (2, 2, 3, 24), "adapted_to": (1,), "bias": (24,)},
+    ),
+    Record(
+        lambda: WhiteningConv2D((1, 3), use_bias=False),
+        (3, 6, 2),
+        (3, 4, 12),
+        {"kernel": (1, 3, 2, 12), "adapted_to": (1,)},
+        "without bias",
     ),
     Record(lambda: Dense(4), (5,), (4,), {"kernel": (5, 4), "bias": (4,)}),
     Record(lambda: Dense(3, "softmax", use_bias=False), (6,), (3,), {"kernel": (6, 3)}, "softmax without bias"),

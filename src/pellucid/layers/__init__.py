@@ -9,6 +9,7 @@ from .norm import BatchNormalization
 from .pool import AveragePooling2D, GlobalAveragePooling2D, GlobalMaxPooling2D, MaxPooling2D
 from .regularization import Dropout
 from .scale import Rescaling
+from .whitening import WhiteningConv2D
 
 __all__ = [
     "ACTIVATIONS",
@@ -33,4 +34,5 @@ __all__ = [
     "Residual",
     "Softmax",
     "Weight",
+    "WhiteningConv2D",
 ]

@@ -243,6 +243,16 @@ class Layer:
         for path, array in arrays.items():
             mine[path][...] = array
 
+    @property
+    def needs_data(self) -> bool:
+        """Whether some of its weights are computed from images, and have not been yet: see ``adapt``."""
+        return any(child.needs_data for _, child in self.children())
+
+    def adapt(self, x: NDArray) -> None:
+        """Compute the weights that depend on the data from inputs ``x`` of this layer; most layers have none."""
+        for _, child in self.children():
+            child.adapt(x)
+
     def astype(self, dtype: Any) -> Self:
         """Convert all weights to a precision (float32 or float64), in place; returns the layer."""
         for layer in self.walk():

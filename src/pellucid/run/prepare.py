@@ -41,6 +41,7 @@ def prepare(config: RunConfig) -> Prepared:
     model = build(config.model, dataset.input_shape, dataset.num_classes, seed=config.seed)
     model.preprocessing = Preprocessing.fit(train.x)
     model.class_names = dataset.class_names
+    model.adapt_to(train.x)
     compile_model(model, config)
     return Prepared(config, dataset, train, validation, model, tuple(remarks))
 

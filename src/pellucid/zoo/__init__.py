@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from ..errors import PellucidError, ShapeError, nearest
 from ..layers import Layer
 from ..model import Sequential
-from . import classics, origins
+from . import classics, origins, speed
 
 BUILDERS: dict[str, Callable[[int], list[Layer]]] = {
     builder.__name__: builder
@@ -25,6 +25,10 @@ BUILDERS: dict[str, Callable[[int], list[Layer]]] = {
         classics.resnet20,
         classics.vgg_small,
         classics.inception_small,
+        speed.speed_small,
+        speed.speed_medium,
+        speed.speed_large,
+        speed.speed_huge,
     )
 }
 
