@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from pellucid import load
-from pellucid.run.scoring import wilson_interval
+from pellucid.metrics import wilson_interval
 
 from .conftest import good, rows
 
@@ -25,6 +25,18 @@ def test_evaluate_another_part_of_a_named_data_set(digits_run):
     folder, _ = digits_run
     text = good("evaluate", folder / "model.safetensors", "digits", "--part", "validation", cwd=folder).out
     assert "on 144 images: the validation part of digits" in text
+
+
+def test_evaluate_tells_everything_in_words_json_and_pictures(short_run, tmp_path):
+    answer = good("evaluate", short_run[0], "--figures", "pictures", "--save", "all.json", cwd=tmp_path)
+    assert "macro average" in answer.out
+    assert "Calibration: expected error" in answer.out
+    assert (tmp_path / "pictures" / "confusion-matrix.png").stat().st_size > 5000
+    found = json.loads((tmp_path / "all.json").read_text())
+    details = found["details"]
+    assert np.trace(details["confusion"]) / found["images"] == pytest.approx(found["accuracy"])
+    assert details["class_names"] == ["north", "a", "b", "south"]
+    assert details["log_loss"] == pytest.approx(found["loss"], rel=1e-4)
 
 
 def test_predict_sees_in_a_picture_what_evaluate_saw(short_run, small_images, tmp_path):

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable
 import numpy as np
 from numpy.typing import NDArray
 
-from .errors import PellucidError, nearest
+from ..errors import PellucidError, nearest
 
 Metric = Callable[[NDArray, NDArray, float], NDArray[np.bool_]]
 
