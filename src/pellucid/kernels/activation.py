@@ -60,8 +60,7 @@ _TANH_SCALE, _TANH_CUBE, _TANH_SLOPE = _f(math.sqrt(2 / math.pi)), _f(0.044715),
 @inline
 def _powers(x):
     """(2ⁿ, eʳ - 1) with x = n ln 2 + r and |r| ≤ ln 2 / 2."""
-    x = _LEAST if x < _LEAST else x
-    x = _MOST if x > _MOST else x
+    x = min(max(x, _LEAST), _MOST)
     n = np.floor(x * _LOG2E + _HALF)
     r = x - n * _LN2_HIGH - n * _LN2_LOW
     p = (((((_P0 * r + _P1) * r + _P2) * r + _P3) * r + _P4) * r + _P5) * (r * r) + r
@@ -100,13 +99,19 @@ def _tanh(x):
 @inline
 def _erf(x):
     """The error function as a ratio of polynomials on [-4, 4] (Eigen's, exact to about one unit in the last place)."""
-    x = _f(-4) if x < _f(-4) else x
-    x = _f(4) if x > _f(4) else x
+    x = min(max(x, _f(-4)), _f(4))  # not by ifs: two of them in a formula, and LLVM leaves the loop scalar
     s = x * x
     p = ((_f(-2.72614225801306e-10) * s + _f(2.77068142495902e-08)) * s + _f(-2.10102402082508e-06)) * s
     p = (((p + _f(-5.69250639462346e-05)) * s + _f(-7.34990630326855e-04)) * s + _f(-2.95459980854025e-03)) * s
     q = ((_f(-1.45660718464996e-05) * s + _f(-2.13374055278905e-04)) * s + _f(-1.68282697438203e-03)) * s
     return x * (p + _f(-1.60960333262415e-02)) / ((q + _f(-7.37332916720468e-03)) * s + _f(-1.42647390514189e-02))
+
+
+@inline
+def _density(x):
+    """The normal density, up to the smallest normal float32."""
+    power, p = _powers(-_HALF * x * x)
+    return _DENSITY * (power * p + power)
 
 
 @inline
@@ -185,7 +190,7 @@ def _gelu_formula(x, a):
 
 @inline
 def _gelu_slope(x, dy, a):
-    return dy * (_phi(x, False) + x * _DENSITY * _exp(-_HALF * x * x))
+    return dy * (_phi(x, False) + x * _density(x))
 
 
 @inline
