@@ -50,6 +50,7 @@ _MODULES = (
     "metrics",
     "ops",
     "optimizers",
+    "schedules",
     "testing",
     "training",
     "zoo",
