@@ -17,6 +17,7 @@ _SETTINGS = (
     "training.epochs",
     "training.early_stopping",
     "training.max_time",
+    "training.rollback",
     "checkpoint.every_steps",
     "checkpoint.every_minutes",
     "checkpoint.keep",

@@ -193,6 +193,11 @@ class TrainingSection(Section):
     limit_batches: Positive | None = Field(
         None, description="only so many batches of every epoch, to try things out", examples=[20]
     )
+    rollback: Annotated[float, Field(gt=0, lt=1)] | None = Field(
+        None,
+        description="if the loss is no longer finite, go back to the last checkpoint and on with the learning rate times this",
+        examples=[0.5],
+    )
     overfit: Positive | None = Field(
         None, description="train and validate on the first so many images: a test of the network", examples=[100]
     )

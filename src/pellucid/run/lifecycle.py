@@ -19,9 +19,12 @@ from ..training import (
     Callback,
     Checkpointer,
     EarlyStopping,
+    Evidence,
     History,
     MetricsFile,
+    NonFiniteLossError,
     Progress,
+    Rollback,
     RunFolder,
     StopOnSignal,
     TimeLimit,
@@ -29,6 +32,7 @@ from ..training import (
     latest,
     restore,
 )
+from ..training.callbacks import reason
 from ..training.display import Display
 from .prepare import Prepared, prepare
 from .record import record_data, was_concluded, with_absolute_paths
@@ -146,23 +150,26 @@ def _run(
 ) -> Result:
     """Train, then test the best model and say what has come of it."""
     training, model, validation = prepared.config.training, prepared.model, prepared.validation
-    history = fit(
-        model,
-        prepared.train.x,
-        prepared.train.y,
-        batch_size=training.batch_size or 64,
-        epochs=training.epochs or 1,
-        seed=prepared.config.seed,
-        shuffle=training.shuffle,
-        validation=None if validation is None else (validation.x, validation.y),
-        callbacks=callbacks,
-        progress=progress,
-        limit_batches=training.limit_batches,
-    )
+    try:
+        history = fit(
+            model,
+            prepared.train.x,
+            prepared.train.y,
+            batch_size=training.batch_size or 64,
+            epochs=training.epochs or 1,
+            seed=prepared.config.seed,
+            shuffle=training.shuffle,
+            validation=None if validation is None else (validation.x, validation.y),
+            callbacks=callbacks,
+            progress=progress,
+            limit_batches=training.limit_batches,
+        )
+    except NonFiniteLossError:
+        path = shlex.quote(str(folder.path))
+        say(f"To go on from the last good checkpoint with a tenth of the rate: pellucid resume {path} --rollback 0.1")
+        raise
     if history.stop_reason in _EXIT_STATUS:  # somebody is waiting for the prompt; the resume command has been printed
         return Result(model, history, folder.path)
-    if history.stop_reason is not None:
-        say(f"Stopped early: {history.stop_reason}.")
     best = load(folder.model) if folder.model.is_file() else model
     test = None
     if prepared.dataset.test is not None and training.overfit is None:
@@ -171,7 +178,10 @@ def _run(
         low, high = test.interval
         row |= {"test_images": test.images, "test_accuracy_low": low, "test_accuracy_high": high}
         metrics = next(callback for callback in callbacks if isinstance(callback, MetricsFile))
-        metrics.append(row)
+        try:
+            metrics.append(row)
+        except OSError as error:
+            say(f"The line of the test could not be written to {metrics.path} ({reason(error)}).")
     conclude(best, test, folder, prepared, history, say)
     return Result(best, history, folder.path, test)
 
@@ -180,19 +190,23 @@ def _callbacks(prepared: Prepared, folder: RunFolder) -> list[Callback]:
     config = prepared.config
     training, checkpoint = config.training, config.checkpoint
     monitor = training.monitor or ("val_loss" if prepared.validation is not None else "train_loss")
+    checkpointer = Checkpointer(
+        folder.checkpoints,
+        every_steps=checkpoint.every_steps,
+        every_minutes=checkpoint.every_minutes,
+        keep=checkpoint.keep,
+        data=prepared.dataset.fingerprint,
+    )
     callbacks: list[Callback] = [
         StopOnSignal(f"pellucid resume {shlex.quote(str(folder.path))}"),
         MetricsFile(folder.metrics),
         BestModel(folder.model, monitor=monitor),
-        Checkpointer(
-            folder.checkpoints,
-            every_steps=checkpoint.every_steps,
-            every_minutes=checkpoint.every_minutes,
-            keep=checkpoint.keep,
-            data=prepared.dataset.fingerprint,
-        ),
+        Evidence(folder.failures),
+        checkpointer,
         Display(),
     ]
+    if training.rollback is not None:
+        callbacks.append(Rollback(checkpointer, training.rollback))
     if training.early_stopping is not None:
         callbacks.append(EarlyStopping(monitor, patience=training.early_stopping))
     if training.max_time is not None:

@@ -16,9 +16,11 @@ from .checkpoint import (
 from .checkpointer import Checkpointer
 from .display import Display
 from .folder import RunFolder
-from .loop import NonFiniteLossError, Training, fit
+from .loop import Training, fit
+from .nonfinite import Evidence, NonFiniteLossError
 from .progress import History, Progress
 from .restore import restore
+from .rollback import Rollback
 from .signals import StopOnSignal
 from .trainable import Trainable
 
@@ -29,10 +31,12 @@ __all__ = [
     "Checkpointer",
     "Display",
     "EarlyStopping",
+    "Evidence",
     "History",
     "MetricsFile",
     "NonFiniteLossError",
     "Progress",
+    "Rollback",
     "RunFolder",
     "StopOnSignal",
     "TimeLimit",

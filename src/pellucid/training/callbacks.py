@@ -20,11 +20,13 @@ from safetensors import SafetensorError
 
 from .. import files
 from ..errors import PellucidError
+from ..nonfinite import first_of
 from . import strict_json
 from .progress import Row
 
 if TYPE_CHECKING:
     from .loop import Training
+    from .nonfinite import NonFiniteLossError
 
 
 class Callback:
@@ -43,6 +45,10 @@ class Callback:
 
     def on_train_end(self, training: Training) -> None:
         """At the end, whatever the reason: see ``training.stopping``, ``training.progress.stop_reason``, ``training.error``."""
+
+    def on_nonfinite(self, training: Training, failure: NonFiniteLossError) -> bool:
+        """When a step was not finite; returns whether this callback has put the training back to where it can go on."""
+        return False
 
     def on_message(self, text: str) -> bool:
         """Something to tell the user; returns whether this callback has shown it."""
@@ -209,7 +215,7 @@ class BestModel(Callback):
 
     def _save(self, training: Training, row: Row) -> None:
         model = training.model
-        if damaged := non_finite(model.params | model.state):
+        if damaged := first_of(model.params | model.state):
             training.say(f"The model is not kept: {damaged} holds NaN or infinity.")
             return
         model.training_summary.update(json.loads(strict_json.dumps(row)))
@@ -225,11 +231,6 @@ class BestModel(Callback):
     def load_state(self, state: dict[str, Any]) -> None:
         self.best = None if state["best"] is None else float(state["best"])
         self.best_epoch = state["best_epoch"]
-
-
-def non_finite(arrays: dict[str, np.ndarray]) -> str | None:
-    """The path of the first array that holds NaN or infinity, None if all are fine."""
-    return next((path for path, array in arrays.items() if not np.isfinite(array).all()), None)
 
 
 def reason(error: Exception) -> str:

@@ -22,8 +22,9 @@ from numpy.typing import NDArray
 
 from .. import files
 from ..errors import DataError, FileFormatError
+from ..nonfinite import first_of
 from . import strict_json
-from .callbacks import Callback, non_finite, print_safely
+from .callbacks import Callback, print_safely
 from .progress import Progress
 from .trainable import Arrays, Trainable
 
@@ -61,7 +62,7 @@ class Checkpoint:
 
     def damaged(self) -> str | None:
         """The name of an array that holds NaN or infinity, None if all are fine."""
-        return non_finite(self.params) or non_finite(self.state) or non_finite(self.slots)
+        return first_of(self.params) or first_of(self.state) or first_of(self.slots)
 
     def check_data(self, fingerprint: str | None) -> None:
         """Raise ``DataError`` if the training data are not those of the checkpoint (see ``data_fingerprint``)."""

@@ -21,7 +21,11 @@ class Checkpointer(Callback):
 
     The newest ``keep`` checkpoints stay; with at least 2 a damaged one can be passed over. A checkpoint that cannot be
     written (full or read-only disk) is reported, the earlier ones stay, and the training goes on. Weights with NaN or
-    infinity are never saved. ``data`` is the fingerprint of the training data (see ``data_fingerprint``), kept for ``resume``.
+    infinity are never saved but end the training. ``data`` is the fingerprint of the training data (see
+    ``data_fingerprint``), kept for ``resume``.
+
+    With ``keep_anchor``, which ``Rollback`` sets, the newest *anchor* stays too: a checkpoint of the beginning of an epoch,
+    also of the first, or of an ``every_steps``-th step.
 
     A training begun from an earlier checkpoint than the newest puts the newer ones aside (``….set-aside``).
     """
@@ -48,12 +52,27 @@ class Checkpointer(Callback):
             )
         self.folder, self.every_steps, self.every_minutes, self.keep = Path(folder), every_steps, every_minutes, keep
         self.data = data
+        self.keep_anchor = False
         self._saved: tuple[int, int, str | None] | None = None  # what _position said of the newest checkpoint
         self._trouble: str | None = None
         self._time = 0.0
 
     def on_train_begin(self, training: Training) -> None:
         self._saved, self._trouble, self._time = None, None, time.monotonic()
+        self._tidy_up(training)
+        if self.keep_anchor and training.progress.step == 0:
+            self.save(training)
+
+    def restart(self, training: Training) -> None:
+        """Begin anew from an earlier step: checkpoints of later ones are put aside, then that one is written as it is now."""
+        self._tidy_up(training)
+        self.save(training)
+
+    def is_anchor(self, training: Training, step: int) -> bool:
+        """Whether a step is the beginning of an epoch, or one of every ``every_steps``."""
+        return step % training.batches == 0 or (self.every_steps is not None and step % self.every_steps == 0)
+
+    def _tidy_up(self, training: Training) -> None:
         if not self.folder.is_dir():
             return
         try:
@@ -68,8 +87,8 @@ class Checkpointer(Callback):
         due = self.every_steps is not None and training.progress.step % self.every_steps == 0
         if self.every_minutes is not None and time.monotonic() - self._time >= self.every_minutes * 60:
             due = True
-        if due:
-            self.save(training)
+        if due and not self.save(training):
+            training.check_weights()
 
     def on_epoch_end(self, training: Training, row: Row) -> None:
         self.save(training)
@@ -92,7 +111,7 @@ class Checkpointer(Callback):
             try:
                 self.folder.mkdir(parents=True, exist_ok=True)
                 save_checkpoint(path, checkpoint)
-                self._prune(path)
+                self._prune(training, path)
             except OSError as error:
                 trouble = reason(error)
         if trouble is None:
@@ -111,10 +130,13 @@ class Checkpointer(Callback):
         progress = training.progress
         return progress.epoch, progress.step, progress.stop_reason
 
-    def _prune(self, newest: Path) -> None:
-        older = [path for _, path in checkpoints(self.folder) if path != newest]
+    def _prune(self, training: Training, newest: Path) -> None:
+        found = checkpoints(self.folder)
+        older = [path for _, path in found if path != newest]
+        anchors = [path for step, path in found if self.is_anchor(training, step)] if self.keep_anchor else []
         for path in older[: max(0, len(older) - self.keep + 1)]:
-            path.unlink(missing_ok=True)
+            if path not in anchors[-1:]:
+                path.unlink(missing_ok=True)
 
 
 def sweep(folder: Path) -> None:

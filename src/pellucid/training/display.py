@@ -182,7 +182,7 @@ class Pace:
         progress = training.progress
         done = progress.step - self.first
         left = (training.epochs - progress.epoch) * training.batches - progress.batch
-        return (time.monotonic() - self.start) / done * left if done else None
+        return (time.monotonic() - self.start) / done * left if done > 0 else None  # a rollback may undo them all
 
 
 def duration(seconds: float | None) -> str:

@@ -17,7 +17,8 @@ class RunFolder:
     """Where a run keeps its things: ``path`` and below it
 
     ``config`` (``config.toml``: all settings, the run can be repeated from it), ``metrics`` (``metrics.jsonl``), ``checkpoints``
-    (a folder), ``model`` (``model.safetensors``: the best), ``report`` (a folder, made by whoever fills it).
+    (a folder), ``model`` (``model.safetensors``: the best), ``failures`` (a folder: what led to a loss that was not finite),
+    ``report`` (a folder); the last two are made by whoever fills them.
 
     Use ``create`` or ``open``; train inside ``with folder.locked():``.
     """
@@ -28,6 +29,7 @@ class RunFolder:
         self.metrics = self.path / "metrics.jsonl"
         self.checkpoints = self.path / "checkpoints"
         self.model = self.path / "model.safetensors"
+        self.failures = self.path / "failures"
         self.report = self.path / "report"
 
     @classmethod

@@ -16,8 +16,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import DataError, PellucidError
+from ..nonfinite import first_of
 from ..randomness import permutation
 from .callbacks import Callback, print_safely
+from .nonfinite import Batch, NonFiniteLossError
 from .progress import History, Progress
 from .trainable import Trainable
 
@@ -48,7 +50,7 @@ def fit(
     DataError
         if images, targets and weights differ in number.
     NonFiniteLossError
-        if a loss is NaN or infinite: the weights are useless from then on.
+        if a loss, a gradient or a weight is NaN or infinite, and no callback (see ``Rollback``) puts the training back.
     """
     n = _check(x, y, sample_weight, batch_size, limit_batches)
     progress = Progress() if progress is None else progress
@@ -57,30 +59,30 @@ def fit(
     training = Training(model, progress, epochs, callbacks, validation is not None)
     clock = Clock()
 
-    with training.watched(), np.errstate(over="ignore", invalid="ignore"):  # NaN is reported below, in better words
+    def epoch() -> None:
+        """The rest of the current epoch, unless somebody asks to stop."""
+        order = permutation(seed, progress.epoch, n) if shuffle else np.arange(n)
+        batches = [order[first : first + batch_size] for first in range(0, n, batch_size)][:limit_batches]
+        for indices in batches[progress.batch :]:
+            weights = None if sample_weight is None else sample_weight[indices]
+            scores = training.step(Batch(x[indices], y[indices], weights, indices))
+            progress.add(scores, len(indices), clock.lap())
+            training.tell("on_batch_end", scores)
+            if training.stopping:  # what is left of the epoch belongs to the resumed run
+                return
+        training.check_weights()
+        scores = model.evaluate(*validation) if validation is not None else {}
+        progress.seconds += clock.lap()
+        row = progress.finish_epoch(scores)
+        training.tell("on_epoch_end", row)
+
+    with training.watched(), np.errstate(over="ignore", invalid="ignore"):  # NaN is reported in better words
         while progress.epoch < epochs and not training.stopping:
-            order = permutation(seed, progress.epoch, n) if shuffle else np.arange(n)
-            batches = [order[first : first + batch_size] for first in range(0, n, batch_size)][:limit_batches]
-
-            for indices in batches[progress.batch :]:
-                weights = None if sample_weight is None else sample_weight[indices]
-                scores = model.train_step(
-                    x[indices], y[indices], sample_weight=weights, epoch=progress.epoch, indices=indices
-                )
-                if not math.isfinite(scores["loss"]):
-                    raise NonFiniteLossError(scores["loss"], training, x, indices)
-                progress.add(scores, len(indices), clock.lap())
-                training.tell("on_batch_end", scores)
-                if training.stopping:
-                    break
-
-            if training.stopping:  # in the middle of the epoch: what is left of it belongs to the resumed run
-                break
-            scores = model.evaluate(*validation) if validation is not None else {}
-            progress.seconds += clock.lap()
-            row = progress.finish_epoch(scores)
-            training.tell("on_epoch_end", row)
-
+            try:
+                epoch()
+            except NonFiniteLossError as failure:
+                if not training.recovered_from(failure):
+                    raise
     return History(progress.history, progress.stop_reason)
 
 
@@ -112,6 +114,31 @@ class Training:
         """Ask the loop to stop after the current step; ``finished``: a resumed run shall not go on either."""
         if not self.stopping:
             self.progress.stop_reason, self.progress.finished = reason, finished
+
+    def step(self, batch: Batch) -> dict[str, float]:
+        """One step of the model; its scores. A step that is not finite is done again to find out where, then reported."""
+        model, (x, y, sample_weight, indices) = self.model, batch
+        which: dict[str, Any] = {"sample_weight": sample_weight, "epoch": self.progress.epoch, "indices": indices}
+        try:
+            scores = model.train_step(x, y, **which)
+            if math.isfinite(scores["loss"]):
+                return scores
+            what, loss = f"The loss became {scores['loss']}", scores["loss"]
+        except FloatingPointError as error:
+            what, loss = str(error), math.nan
+        find = getattr(model, "first_non_finite", lambda *batch, **which: None)
+        raise NonFiniteLossError(what, self, loss=loss, batch=batch, place=find(x, y, **which))
+
+    def check_weights(self) -> None:
+        """Raise ``NonFiniteLossError`` if a weight, a moving statistic or a slot of the optimizer is not finite."""
+        model = self.model
+        if damaged := first_of(model.params) or first_of(model.state) or first_of(model.optimizer.slots):
+            raise NonFiniteLossError(f"{damaged} holds NaN or infinity", self)
+
+    def recovered_from(self, failure: NonFiniteLossError) -> bool:
+        """Tell all callbacks of a step that was not finite; whether one of them has put the training back."""
+        answers = [callback.on_nonfinite(self, failure) for callback in self.callbacks]
+        return any(answers)
 
     def say(self, text: str) -> None:
         """Tell the person in front of the screen: through the display if there is one, else on the error stream."""
@@ -151,23 +178,6 @@ class Clock:
         """Seconds since the last lap."""
         last, self._last = self._last, time.monotonic()
         return self._last - last
-
-
-class NonFiniteLossError(PellucidError):
-    """The loss became NaN or infinite. ``epoch`` (from 1), ``step`` (from 1) and ``indices`` say in which batch."""
-
-    def __init__(self, loss: float, training: Training, x: NDArray, indices: NDArray) -> None:
-        progress, rate = training.progress, training.model.optimizer.learning_rate
-        self.loss, self.epoch, self.step, self.indices = loss, progress.epoch + 1, progress.step + 1, indices
-        bad = indices[~np.isfinite(x[indices]).reshape(len(indices), -1).all(axis=1)]
-        if len(bad):
-            advice = f"The data contain NaN or infinity: images {', '.join(map(str, bad[:5]))}. Clean them first"
-        elif isinstance(rate, int | float):
-            advice = f"The learning rate {rate:g} is probably too large: try {rate / 10:g}, or scale the images to 0…1"
-        else:
-            advice = "The learning rate is probably too large: try a tenth of it, or scale the images to 0…1"
-        where = f"epoch {self.epoch}, batch {progress.batch + 1} of {training.batches} (step {self.step})"
-        super().__init__(f"The loss became {loss} in {where}. {advice}.")
 
 
 def _check(x: NDArray, y: NDArray, sample_weight: NDArray | None, batch_size: int, limit_batches: int | None) -> int:

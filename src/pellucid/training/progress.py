@@ -41,6 +41,10 @@ class Progress:
     finished: bool = False
     """Whether that reason also holds for a resumed run (early stopping does, Ctrl-C does not)."""
 
+    rollbacks: list[dict[str, float]] = field(default_factory=list)
+    """The times a step was not finite and the training went back: from which ``step``, ``to`` which, with which
+    ``learning_rate``."""
+
     def begin(self, plan: dict[str, Any]) -> None:
         """Start or go on with a training. Raises ``PellucidError`` if ``plan`` is not the one it was begun with."""
         changed = [
@@ -92,6 +96,11 @@ class Progress:
         self.epoch, self.batch, self.images, self.epoch_seconds, self.sums = self.epoch + 1, 0, 0, 0.0, {}
         return row
 
+    def become(self, other: Progress) -> None:
+        """Take over everything from another."""
+        for each in fields(self):
+            setattr(self, each.name, getattr(other, each.name))
+
     def to_dict(self) -> dict[str, Any]:
         """All fields as plain Python types."""
         return asdict(self)
@@ -116,7 +125,10 @@ class Progress:
         progress = cls(**values)
         rows = all(_is_row(row) for row in progress.history)
         sums = all(isinstance(total, int | float) for total in progress.sums.values())
-        if not rows or not sums or len(progress.history) != progress.epoch:
+        back = all(
+            isinstance(each, dict) and each.keys() == {"step", "to", "learning_rate"} for each in progress.rollbacks
+        )
+        if not rows or not sums or not back or len(progress.history) > progress.epoch:
             raise FileFormatError("The position in the training is damaged: its history does not fit.")
         return progress
 

@@ -38,7 +38,12 @@ class Trainable(Protocol):
     def train_step(
         self, x: NDArray, y: NDArray, *, sample_weight: NDArray | None = None, epoch: int = 0, indices: Any = None
     ) -> dict[str, float]:
-        """Forward, backward and one optimizer step; the mean scores of the batch, ``"loss"`` among them."""
+        """Forward, backward and one optimizer step; the mean scores of the batch, ``"loss"`` among them.
+
+        If the loss is not finite, the weights should stay as they are; a gradient that is not may raise
+        ``FloatingPointError``. A method ``first_non_finite`` with the same arguments, where there is one, is then asked
+        what in the network was the first (text, or None).
+        """
 
     def evaluate(self, x: NDArray, y: NDArray, batch_size: int = 256) -> dict[str, float]:
         """The mean scores of a data set, nothing learned."""
