@@ -27,6 +27,22 @@ def test_the_same_bits_as_the_reference(same_bits, rate, shape):
     assert dx.tobytes() == ops.dropout_backward(dy, cache).tobytes()
 
 
+@pytest.mark.parametrize("shape", [(3, 5), (5, 6, 7, 33)])
+def test_the_same_channels_as_the_reference(same_bits, shape):
+    rng = np.random.default_rng(0)
+    x, dy = rng.standard_normal(shape, np.float32), rng.standard_normal(shape, np.float32)
+    random = Randomness.for_batch(seed=3, epoch=2, indices=np.arange(shape[0]) * 5).child("spatial_dropout1")
+
+    def native():
+        y, cache = dropout.spatial_dropout(x, rate=0.3, rng=random)
+        return y, dropout.spatial_dropout_backward(dy, cache)
+
+    wanted, cache = ops.spatial_dropout(x, rate=0.3, rng=random)
+    y, dx = same_bits(native)
+    assert y.tobytes() == wanted.tobytes()
+    assert dx.tobytes() == ops.spatial_dropout_backward(dy, cache).tobytes()
+
+
 def test_what_does_not_fit_is_refused():
     x = np.ones((3, 4), np.float32)
     random = Randomness.for_batch(seed=0, epoch=0, indices=np.arange(3))

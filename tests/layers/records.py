@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from pellucid import Sequential
 from pellucid.layers import (
+    GELU,
     Activation,
     AveragePooling2D,
     BatchNormalization,
@@ -23,13 +24,16 @@ from pellucid.layers import (
     Flatten,
     GlobalAveragePooling2D,
     GlobalMaxPooling2D,
+    GroupNormalization,
     Layer,
+    LayerNormalization,
     LeakyReLU,
     MaxPooling2D,
     ReLU,
     Rescaling,
     Residual,
     Softmax,
+    SpatialDropout2D,
     WhiteningConv2D,
 )
 from pellucid.randomness import Randomness
@@ -178,6 +182,12 @@ RECORDS = [
     ),
     _batch_norm(lambda: BatchNormalization(center=False), (2, 3, 2), "gamma", "no centre"),
     _batch_norm(lambda: BatchNormalization(scale=False), (2, 3, 2), "beta", "no scale"),
+    Record(lambda: LayerNormalization(), (3, 4, 5), (3, 4, 5), {"gamma": (5,), "beta": (5,)}),
+    Record(lambda: LayerNormalization(-1, 1e-5, False), (6,), (6,), {"gamma": (6,)}, "vectors, no centre"),
+    Record(lambda: GroupNormalization(2), (3, 4, 6), (3, 4, 6), {"gamma": (6,), "beta": (6,)}),
+    Record(lambda: GroupNormalization(-1, scale=False), (4, 3, 2), (4, 3, 2), {"beta": (2,)}, "each channel, no scale"),
+    Record(lambda: GroupNormalization(1), (8,), (8,), {"gamma": (8,), "beta": (8,)}, "vectors"),
+    Record(lambda: SpatialDropout2D(0.4), (3, 4, 6), (3, 4, 6), {}),
     Record(lambda: Dropout(0.4), (3, 4, 2), (3, 4, 2), {}),
     Record(lambda: Dropout(0), (5,), (5,), {}, "nothing dropped"),
     *(
@@ -186,6 +196,8 @@ RECORDS = [
     ),
     Record(lambda: ReLU(), (3, 4, 2), (3, 4, 2), {}),
     Record(lambda: LeakyReLU(), (3, 4, 2), (3, 4, 2), {}),
+    Record(lambda: GELU(), (3, 4, 2), (3, 4, 2), {}),
+    Record(lambda: GELU(approximate=True), (5,), (5,), {}, "by tanh"),
     Record(lambda: LeakyReLU(0.01), (5,), (5,), {}, "PyTorch's slope"),
     Record(lambda: Softmax(), (6,), (6,), {}),
     Record(lambda: Rescaling(0.125), (6,), (6,), {}),

@@ -18,10 +18,13 @@ from pellucid.layers import (
     Dropout,
     Flatten,
     GlobalMaxPooling2D,
+    GroupNormalization,
     Layer,
+    LayerNormalization,
     LeakyReLU,
     MaxPooling2D,
     Rescaling,
+    SpatialDropout2D,
 )
 
 from .records import randomness
@@ -36,6 +39,10 @@ WRONG_SETTINGS = [
     (lambda: DepthwiseConv2D(3, depth_multiplier=0), "depth_multiplier=0; wanted at least 1"),
     (lambda: Dropout(1.0), "rate=1.0; wanted a number from 0 up to, but not, 1"),
     (lambda: Dropout(-0.1), "rate=-0.1"),
+    (lambda: SpatialDropout2D(1), "SpatialDropout2D got rate=1; wanted a number from 0"),
+    (lambda: GroupNormalization(0), "groups=0; wanted at least 1, or -1"),
+    (lambda: GroupNormalization(2, axis=1), "axis=1; channels are the last axis"),
+    (lambda: LayerNormalization((1, 2, 3)), r"axis=\(1, 2, 3\).*GroupNormalization\(groups=1\)"),
     (lambda: BatchNormalization(axis=1), "axis=1; channels are the last axis here: axis=-1"),
     (lambda: Flatten("channel_first"), "data_format was 'channel_first'; wanted 'channels_last' or 'channels_first'"),
 ]
@@ -48,6 +55,8 @@ WRONG_SHAPES = [
     (Conv2D(8, 3, strides=0), (8, 8, 3), "strides was 0; wanted one or two whole numbers of at least 1"),
     (Conv2D(8, (3, 3, 3)), (8, 8, 3), r"kernel_size was \(3, 3, 3\)"),
     (Conv2D(8, 3, groups=2), (8, 8, 3), "3 input channels and groups=2; groups must divide them"),
+    (GroupNormalization(4), (8, 8, 6), "6 channels and groups=4; groups must divide them"),
+    (SpatialDropout2D(0.1), (64,), r"SpatialDropout2D wants images \(H, W, C\) but gets \(64,\)"),
     (DepthwiseConv2D(9), (4, 4, 3), "9x9 .* does not fit"),
     (MaxPooling2D(2), (1, 1, 8), "fewer pooling layers before this one"),
     (MaxPooling2D(2, padding=2), (4, 4, 8), "Use less padding than the window is large"),

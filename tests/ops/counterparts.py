@@ -103,6 +103,12 @@ def batch_norm(
     return F.batch_norm(x, moving_mean, moving_variance, gamma, beta, training, 1 - momentum, epsilon).movedim(1, -1)
 
 
+def group_norm(x: Any, gamma: Any, beta: Any, *, groups: int, epsilon: float = 1e-3) -> Any:
+    if gamma is None and beta is not None:
+        gamma = torch.ones_like(beta)  # with a bias alone, PyTorch's backward fails
+    return F.group_norm(x.movedim(-1, 1), groups, gamma, beta, epsilon).movedim(1, -1)
+
+
 _POOL_NAMES = {"pool_size": "pool_size", "pool_strides": "strides", "pool_padding": "padding"}
 
 
@@ -125,6 +131,11 @@ def batch_norm_block(*arrays: Any, **settings: Any) -> Any:
 
 def dropout(x: Any, *, rate: float, rng: Any) -> Any:
     kept = torch.from_numpy(rng.uniform(tuple(x.shape[1:])) >= rate)
+    return torch.where(kept, x / (1 - rate), 0.0)
+
+
+def spatial_dropout(x: Any, *, rate: float, rng: Any) -> Any:
+    kept = torch.from_numpy(rng.uniform((x.shape[-1],)) >= rate)[:, None, None]
     return torch.where(kept, x / (1 - rate), 0.0)
 
 
@@ -204,7 +215,10 @@ COUNTERPARTS: dict[str, Callable[..., Any]] = {
     "batch_norm": batch_norm,
     "conv2d_block": conv2d_block,
     "batch_norm_block": batch_norm_block,
+    "group_norm": group_norm,
+    "layer_norm": lambda x, gamma, beta, epsilon=1e-3: F.layer_norm(x, x.shape[-1:], gamma, beta, epsilon),
     "dropout": dropout,
+    "spatial_dropout": spatial_dropout,
     "relu": F.relu,
     "leaky_relu": lambda x, negative_slope=0.3: F.leaky_relu(x, negative_slope),
     "sigmoid": torch.sigmoid,

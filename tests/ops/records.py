@@ -122,6 +122,18 @@ def _batch_norm(
     )
 
 
+def _group_norm(op: str, case: str, x: tuple, scale: bool = True, center: bool = True, **settings: Any) -> Record:
+    c = x[-1]
+    return Record(
+        op,
+        case,
+        lambda r: (3 + 2 * normal(r, *x), off_kinks(r, c) if scale else None, normal(r, c) if center else None),
+        x,
+        settings,
+        ("x", *(["gamma"] if scale else []), *(["beta"] if center else [])),
+    )
+
+
 def _activation(op: str, case: str = "plain", **settings: Any) -> Record:
     return Record(op, case, lambda r: (off_kinks(r, 3, 2, 2, 5),), (3, 2, 2, 5), settings)
 
@@ -283,6 +295,20 @@ RECORDS = [
         {"rate": 0.4, "rng": DROPOUT_RNG},
         linear=("x",),
     ),
+    Record(
+        "spatial_dropout",
+        "fixed mask",
+        lambda r: (normal(r, 3, 2, 3, 4),),
+        (3, 2, 3, 4),
+        {"rate": 0.4, "rng": DROPOUT_RNG},
+        linear=("x",),
+    ),
+    _group_norm("group_norm", "three groups", (2, 3, 2, 6), groups=3),
+    _group_norm("group_norm", "one group, PyTorch's epsilon", (2, 2, 3, 4), groups=1, epsilon=1e-5),
+    _group_norm("group_norm", "each channel, no scale", (2, 3, 2, 3), scale=False, groups=3),
+    _group_norm("group_norm", "vectors, bare", (3, 6), scale=False, center=False, groups=2),
+    _group_norm("layer_norm", "plain", (2, 3, 2, 5)),
+    _group_norm("layer_norm", "vectors, no centre", (4, 6), center=False, epsilon=1e-5),
     Record("add", "plain", lambda r: (normal(r, 2, 3, 4), normal(r, 2, 3, 4)), (2, 3, 4), {}, ("x", "other")),
     Record(
         "add",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from pellucid.ops import dropout, dropout_backward
+from pellucid.ops import dropout, dropout_backward, spatial_dropout
 from pellucid.randomness import Randomness
 
 
@@ -41,6 +41,16 @@ def test_the_rate_is_what_is_dropped_on_average(rate):
 
 def test_a_rate_of_zero_drops_nothing():
     assert mask([0, 1], rate=0.0).all()
+
+
+def test_spatial_dropout_drops_whole_channels_of_single_images():
+    rng = Randomness.for_batch(0, 0, np.arange(50)).child("spatial_dropout1")
+    y, _ = spatial_dropout(np.ones((50, 4, 3, 20)), rate=0.3, rng=rng)
+    kept = y[:, 0, 0]
+    np.testing.assert_array_equal(y, np.broadcast_to(kept[:, None, None], y.shape))
+    assert set(np.unique(kept).round(12)) == {0, round(1 / 0.7, 12)}
+    assert (kept != 0).mean() == pytest.approx(0.7, abs=5 * np.sqrt(0.21 / kept.size))
+    assert len({row.tobytes() for row in kept}) == 50
 
 
 def test_what_is_kept_is_scaled_up_and_the_gradient_by_the_same():

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from . import activation, add, composed, conv, dense, dropout, fused, fused_norm, norm, pool, update, winograd
+from . import activation, add, composed, conv, dense, dropout, fused, fused_norm, group_norm, norm, pool, update, winograd
 from .threads import get_num_threads, set_num_threads
 from .winograd import set_winograd, winograd_enabled
 
@@ -33,7 +33,10 @@ IMPLEMENTATIONS: list[Implementation] = [
     ("global_max_pool2d", pool.global_max_pool2d, pool.global_max_pool2d_backward, pool.accepts_global_pool2d),
     ("batch_norm", norm.batch_norm, norm.batch_norm_backward, norm.accepts_batch_norm),
     ("add", add.add, add.add_backward, add.accepts_add),
+    ("group_norm", group_norm.group_norm, group_norm.group_norm_backward, group_norm.accepts_group_norm),
+    ("layer_norm", group_norm.layer_norm, group_norm.layer_norm_backward, group_norm.accepts_group_norm),
     ("dropout", dropout.dropout, dropout.dropout_backward, dropout.accepts_dropout),
+    ("spatial_dropout", dropout.spatial_dropout, dropout.spatial_dropout_backward, dropout.accepts_dropout),
     (
         "batch_norm_block",
         fused_norm.batch_norm_block,

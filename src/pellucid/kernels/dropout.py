@@ -1,4 +1,4 @@
-"""Dropout; the twin of ``ops/dropout.py``, with the same random numbers and so the same zeros."""
+"""Dropout of numbers and of channels; the twin of ``ops/dropout.py``, with the same random numbers and so the same zeros."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from ..randomness import GOLDEN, Randomness
 from .buffers import aligned
-from .jit import FLOAT, IN2, INT, OUT2, TEAM, array_of, inline, kernel
+from .jit import FLOAT, IN2, IN3, INT, OUT2, OUT3, TEAM, array_of, inline, kernel
 from .threads import next_chunk, parallel_for
 
 _KEYS = types.Array(types.uint64, 1, "C", readonly=True)
@@ -79,4 +79,34 @@ def dropout_backward(dy: NDArray, cache: DropoutCache) -> NDArray:
     dx = aligned(dy.shape)
     flat = cache.kept.shape
     parallel_for(_drop_backward, flat[0], array_of(dy).reshape(flat), cache.kept, cache.scale, dx.reshape(flat))
+    return dx
+
+
+@kernel(TEAM, INT, IN3, IN2, OUT3)
+def _scale_channels(team, chunks, x, scale, y):
+    """y = x · scale, where every image has a factor for each channel; one chunk is one image."""
+    chunk = next_chunk(team)
+    while chunk < chunks:
+        factors = scale[chunk]
+        for p in range(x.shape[1]):
+            source, target = x[chunk, p], y[chunk, p]
+            for c in range(target.size):
+                target[c] = source[c] * factors[c]
+        chunk = next_chunk(team)
+
+
+class SpatialDropoutCache(NamedTuple):
+    scale: NDArray[np.float32]  # (N, C): 0 where dropped, 1 / (1 - rate) where kept
+
+
+def spatial_dropout(x: NDArray, *, rate: float, rng: Randomness) -> tuple[NDArray, SpatialDropoutCache]:
+    """Whole channels of an image become 0 with probability rate, else x / (1 - rate)."""
+    cache = SpatialDropoutCache((rng.uniform(x.shape[-1:]) >= rate) * np.float32(1 / (1 - rate)))
+    return spatial_dropout_backward(x, cache), cache
+
+
+def spatial_dropout_backward(dy: NDArray, cache: SpatialDropoutCache) -> NDArray:
+    """dx = dy / (1 - rate) where the channel was kept, else 0."""
+    dx, flat = aligned(dy.shape), (len(dy), -1, dy.shape[-1])
+    parallel_for(_scale_channels, len(dy), array_of(dy).reshape(flat), cache.scale, dx.reshape(flat))
     return dx

@@ -87,6 +87,25 @@ class LeakyReLU(_ActivationLayer):
         return {"negative_slope": self.negative_slope} if self.activation else {}
 
 
+class GELU(_ActivationLayer):
+    """x times the normal distribution function of x; ``approximate=True`` computes it by a hyperbolic tangent.
+
+    >>> import numpy as np
+    >>> GELU(approximate=True).forward(np.array([[-1.0, 1.0]]))[0].round(4)
+    array([[-0.1588,  0.8412]])
+    """
+
+    prefix = "gelu"
+
+    def __init__(self, approximate: bool = False, *, name: str | None = None) -> None:
+        super().__init__(name=name)
+        self.approximate = approximate
+        self.activation = "gelu"
+
+    def _settings(self) -> dict[str, Any]:
+        return {"approximate": self.approximate} if self.activation else {}
+
+
 class Softmax(_ActivationLayer):
     """Probabilities that sum to one along the last axis."""
 

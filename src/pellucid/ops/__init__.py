@@ -29,8 +29,9 @@ from .activation import (
 from .add import add, add_backward
 from .conv import conv2d, conv2d_backward
 from .dense import dense, dense_backward, flatten, flatten_backward
-from .dropout import dropout, dropout_backward
+from .dropout import dropout, dropout_backward, spatial_dropout, spatial_dropout_backward
 from .fused import batch_norm_block, batch_norm_block_backward, conv2d_block, conv2d_block_backward
+from .group_norm import group_norm, group_norm_backward, layer_norm, layer_norm_backward
 from .loss import (
     binary_cross_entropy,
     binary_cross_entropy_backward,
@@ -64,8 +65,11 @@ __all__ = [  # noqa: RUF022 - each op beside its derivative, in the order of a f
     "dense", "dense_backward",
     "flatten", "flatten_backward",
     "batch_norm", "batch_norm_backward",
+    "group_norm", "group_norm_backward",
+    "layer_norm", "layer_norm_backward",
     "add", "add_backward",
     "dropout", "dropout_backward",
+    "spatial_dropout", "spatial_dropout_backward",
     "relu", "relu_backward",
     "leaky_relu", "leaky_relu_backward",
     "sigmoid", "sigmoid_backward",

@@ -1,4 +1,4 @@
-"""Dropout: in training, every number is set to zero with some probability."""
+"""Dropout: in training, every number, or every channel of an image, is set to zero with some probability."""
 
 from __future__ import annotations
 
@@ -35,4 +35,30 @@ def dropout(x: NDArray, *, rate: float, rng: Randomness) -> tuple[NDArray, Dropo
 
 def dropout_backward(dy: NDArray, cache: DropoutCache) -> NDArray:
     """dx = dy / (1 - rate) where the number was kept, else 0."""
+    return dy * cache.scale
+
+
+def spatial_dropout(x: NDArray, *, rate: float, rng: Randomness) -> tuple[NDArray, DropoutCache]:
+    """Whole channels of an image become 0 with probability ``rate`` and are divided by 1 - rate otherwise.
+
+    Neighbouring pixels resemble each other, so that dropping single ones hides little; a dropped channel is gone.
+
+    Shapes: x (N, ..., C), y the same.
+
+    Source: Tompson, Goroshin, Jain, LeCun, Bregler, "Efficient object localization using convolutional networks",
+    arXiv:1411.4280.
+
+    >>> import numpy as np
+    >>> rng = Randomness.for_batch(seed=0, epoch=0, indices=np.arange(1))
+    >>> spatial_dropout(np.ones((1, 2, 2, 4)), rate=0.5, rng=rng)[0][0, :, :, 1].tolist()
+    [[0.0, 0.0], [0.0, 0.0]]
+    """
+    keep = rng.uniform(x.shape[-1:]) >= rate  # (N, C)
+    scale = keep * x.real.dtype.type(1 / (1 - rate))
+    scale = scale.reshape(len(x), *[1] * (x.ndim - 2), x.shape[-1])
+    return x * scale, DropoutCache(scale)
+
+
+def spatial_dropout_backward(dy: NDArray, cache: DropoutCache) -> NDArray:
+    """dx = dy / (1 - rate) where the channel was kept, else 0."""
     return dy * cache.scale
