@@ -2,16 +2,10 @@
 
 from __future__ import annotations
 
-import errno
 import os
-import re
-import shutil
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
-
-import numpy as np
-from numpy.typing import NDArray
 
 
 def write_atomically(path: str | os.PathLike[str], write: Callable[[Path], object]) -> None:
@@ -44,30 +38,6 @@ def write_atomically(path: str | os.PathLike[str], write: Callable[[Path], objec
         temporary.unlink(missing_ok=True)
         raise
     flush_folder(path.parent)
-
-
-def write_arrays(path: str | os.PathLike[str], arrays: Mapping[str, NDArray], metadata: Mapping[str, str]) -> None:
-    """Write one safetensors file, atomically. The free space is looked at first: a full disk costs nothing then.
-
-    Raises
-    ------
-    OSError
-        as the file system reports it; the file that was there before stays.
-    """
-    from safetensors import SafetensorError
-    from safetensors.numpy import save_file
-
-    path = Path(path)
-    arrays = {name: np.asarray(array, order="C") for name, array in arrays.items()}
-    size = sum(array.nbytes for array in arrays.values()) + sum(map(len, metadata.values()))
-    if shutil.disk_usage(path.parent).free < size:
-        raise OSError(errno.ENOSPC, f"No space left on device: {size:,} bytes needed", str(path))
-    try:
-        write_atomically(path, lambda temporary: save_file(arrays, temporary, metadata=dict(metadata)))
-    except SafetensorError as error:  # its text ends in "(os error 28)"
-        number = re.search(r"os error (\d+)", str(error))
-        code = int(number[1]) if number else errno.EIO
-        raise OSError(code, os.strerror(code), str(path)) from error
 
 
 def flush_folder(folder: Path) -> None:

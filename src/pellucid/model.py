@@ -215,7 +215,9 @@ class Sequential(Chain):
         logs, gradients = self.gradients(x, y, sample_weight=sample_weight, epoch=epoch, indices=indices)
         if not math.isfinite(logs["loss"]):
             return logs
-        if gradients and not math.isfinite(next(reversed(gradients.values())).sum()):  # what went wrong on the way ends here
+        if gradients and not math.isfinite(
+            next(reversed(gradients.values())).sum()
+        ):  # what went wrong on the way ends here
             raise FloatingPointError(f"The gradient of {next(reversed(gradients))} became NaN or infinite")
         self.optimizer.apply(self.params, gradients)  # type: ignore[union-attr]
         return logs

@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from . import arrayfile
 from .errors import FileFormatError, PellucidError
-from .files import write_arrays
 
 FORMAT = 1
 KEY = "pellucid"
@@ -28,7 +28,7 @@ def write(path: str | os.PathLike[str], arrays: Mapping[str, NDArray], about: di
             f"The model cannot be described in its file ({error}). Its training_summary, class_names and the settings of its "
             "layers may hold text, finite numbers, lists and tables."
         ) from error
-    write_arrays(path, arrays, {KEY: text})
+    arrayfile.write(path, arrays, {KEY: text})
 
 
 def _plain(value: Any) -> Any:
@@ -38,33 +38,30 @@ def _plain(value: Any) -> Any:
 
 
 def read(path: str | os.PathLike[str]) -> tuple[dict[str, Any], dict[str, NDArray]]:
-    """The description and the arrays. safetensors checks the header against the file's size before any memory is taken."""
-    from safetensors import SafetensorError, safe_open
-
+    """The description and the arrays. What the file claims is compared with its size before any memory is taken."""
+    name = os.fspath(path)
     if not Path(path).is_file():
-        raise FileFormatError(f"There is no model file {os.fspath(path)!r}.")
+        raise FileFormatError(f"There is no model file {name!r}.")
     try:
-        with safe_open(path, framework="numpy") as file:
-            text = (file.metadata() or {}).get(KEY)
-            if text is None:
-                raise FileFormatError(
-                    f"{os.fspath(path)!r} holds arrays but no pellucid model. Wanted a file written by model.save or by training."
-                )
-            about = json.loads(text)
-            if not isinstance(about, dict) or about.get("format") != FORMAT:
-                version = about.get("format") if isinstance(about, dict) else None
-                raise FileFormatError(
-                    f"{os.fspath(path)!r} is of model format {version!r}, this pellucid reads {FORMAT}. "
-                    "Install the version it was made with."
-                )
-            return about, {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a dict
-    except FileFormatError:
-        raise
-    except (SafetensorError, ValueError, TypeError, AttributeError, RecursionError) as error:
+        texts, arrays = arrayfile.read(path)
+        about = json.loads(texts[KEY]) if KEY in texts else None
+    except (FileFormatError, ValueError, RecursionError) as error:
+        why = str(error).replace(f"{path} ", "it ", 1).rstrip(".")
         raise FileFormatError(
-            f"{os.fspath(path)!r} is not a model file, or it is cut off or damaged ({error}). "
+            f"{name!r} is not a model file, or it is cut off or damaged ({why}). "
             "Wanted a .safetensors file written by model.save or by training."
         ) from error
+    if KEY not in texts:
+        raise FileFormatError(
+            f"{name!r} holds arrays but no pellucid model. Wanted a file written by model.save or by training."
+        )
+    if not isinstance(about, dict) or about.get("format") != FORMAT:
+        version = about.get("format") if isinstance(about, dict) else None
+        raise FileFormatError(
+            f"{name!r} is of model format {version!r}, this pellucid reads {FORMAT}. "
+            "Install the version it was made with."
+        )
+    return about, arrays
 
 
 def check_shapes(wanted: Mapping[str, tuple[int, ...]], arrays: Mapping[str, NDArray]) -> None:

@@ -11,7 +11,7 @@ from PIL import Image
 from safetensors import safe_open
 from safetensors.numpy import save_file
 
-from pellucid import backend
+from pellucid import arrayfile, backend
 from pellucid.cli import main
 
 from .conftest import good
@@ -105,7 +105,7 @@ def of_another_version(content, arrays, metadata):
 
 
 def of_wrong_shapes(content, arrays, metadata):
-    save_file(arrays | {"dense1/bias": np.zeros(3, np.float32)}, "model.safetensors", metadata=metadata)
+    arrayfile.write("model.safetensors", arrays | {"dense1/bias": np.zeros(3, np.float32)}, metadata)
 
 
 def checkpoints_of_another_network():

@@ -12,7 +12,7 @@ import time
 import numpy as np
 import safetensors.numpy
 
-from pellucid import optimizers, training
+from pellucid import arrayfile, optimizers, training
 from pellucid.layers import BatchNormalization, Conv2D, Dense, Dropout, Flatten, MaxPooling2D
 from pellucid.model import Sequential
 
@@ -95,15 +95,18 @@ def main():
 
 def die_in_write(step):
     """SIGKILL itself between the two halves of the checkpoint of a step."""
-    write = safetensors.numpy.save_file
+    write = arrayfile.write_atomically
 
-    def half(arrays, path, metadata=None):
-        write(arrays, path, metadata)
-        if f"step-{step:08d}" in path.name:
-            os.truncate(path, path.stat().st_size // 2)
-            os.kill(os.getpid(), signal.SIGKILL)
+    def half(path, fill):
+        def fill_half(temporary):
+            fill(temporary)
+            if path == training.checkpoint_path(path.parent, step):
+                os.truncate(temporary, temporary.stat().st_size // 2)
+                os.kill(os.getpid(), signal.SIGKILL)
 
-    safetensors.numpy.save_file = half
+        write(path, fill_half)
+
+    arrayfile.write_atomically = half
 
 
 if __name__ == "__main__":

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import safetensors.numpy
 
-from pellucid import files, training
+from pellucid import arrayfile, training
 from pellucid.errors import DataError, FileFormatError, PellucidError
 from pellucid.training import (
     Callback,
@@ -257,11 +257,11 @@ def test_other_safetensors_files_and_versions_are_refused(tmp_path, saved, monke
     safetensors.numpy.save_file({"w": np.zeros(3)}, path)
     with pytest.raises(FileFormatError):
         load_checkpoint(path)
-    safetensors.numpy.save_file({"w": np.zeros(3)}, path, metadata={"pellucid": "{}"})
+    arrayfile.write(path, {"w": np.zeros(3)}, {"pellucid": "{}"})
     with pytest.raises(FileFormatError, match="no checkpoint of pellucid"):
         load_checkpoint(path)
-    monkeypatch.setattr(module, "VERSION", "2")
-    with pytest.raises(FileFormatError, match=r"version '1' .* reads 2"):
+    monkeypatch.setattr(module, "VERSION", "3")
+    with pytest.raises(FileFormatError, match=r"version '2' .* reads 3"):
         load_checkpoint(saved)
     with pytest.raises(FileFormatError, match="cannot be read: No such file"):
         load_checkpoint(tmp_path / "none.safetensors")
@@ -292,10 +292,8 @@ def test_other_safetensors_files_and_versions_are_refused(tmp_path, saved, monke
 )
 def test_content_with_a_right_checksum_and_wrong_sense_is_refused(saved, change):
     """A checksum does not keep out those who can compute it."""
-    arrays, metadata = safetensors.numpy.load_file(saved), module._read(saved)[0]
-    content = json.dumps(json.loads(metadata["content"]) | change)
-    checksum = module._checksum(content, arrays)
-    safetensors.numpy.save_file(arrays, saved, metadata=metadata | {"content": content, "checksum": checksum})
+    texts, arrays = arrayfile.read(saved)
+    arrayfile.write(saved, arrays, texts | {"content": json.dumps(json.loads(texts["content"]) | change)})
     with pytest.raises(FileFormatError, match="step-00000012"):
         load_checkpoint(saved)
 
@@ -383,7 +381,7 @@ def test_a_checkpoint_with_nan_is_never_written(tmp_path, capsys):
 
 
 def test_a_write_that_fails_is_told_once_and_training_goes_on(tmp_path, monkeypatch, capsys):
-    write = module.files.write_atomically
+    write = arrayfile.write_atomically
 
     def full(path, fill):
         step = int(path.stem.removeprefix("step-"))
@@ -391,7 +389,7 @@ def test_a_write_that_fails_is_told_once_and_training_goes_on(tmp_path, monkeypa
             raise OSError(errno.ENOSPC, "No space left on device")
         write(path, fill)
 
-    monkeypatch.setattr(module.files, "write_atomically", full)
+    monkeypatch.setattr(arrayfile, "write_atomically", full)
     history = run(tmp_path, every_steps=1, keep=100)
     assert len(history.rows) == 4
     said = capsys.readouterr().err
@@ -401,7 +399,7 @@ def test_a_write_that_fails_is_told_once_and_training_goes_on(tmp_path, monkeypa
 
 
 def test_too_little_room_is_noticed_before_anything_is_written(tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(files.shutil, "disk_usage", lambda folder: SimpleNamespace(free=10))
+    monkeypatch.setattr(arrayfile.shutil, "disk_usage", lambda folder: SimpleNamespace(free=10))
     run(tmp_path, steps=2)
     assert "No space left on device" in capsys.readouterr().err
     assert os.listdir(tmp_path) == []

@@ -16,7 +16,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, TextIO
 
 import numpy as np
-from safetensors import SafetensorError
 
 from .. import files
 from ..errors import PellucidError
@@ -222,7 +221,7 @@ class BestModel(Callback):
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             model.save(self.path)
-        except (OSError, SafetensorError) as error:
+        except OSError as error:
             training.say(f"{self.path} could not be written ({reason(error)}); training goes on.")
 
     def state(self) -> dict[str, Any]:

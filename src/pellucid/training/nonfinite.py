@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from .. import files
+from .. import arrayfile, files
 from ..errors import PellucidError
 from . import strict_json
 from .callbacks import Callback, reason
@@ -100,7 +100,7 @@ class Evidence(Callback):
         text = strict_json.dumps(about)
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
-            files.write_arrays(path, arrays, {"evidence": text})
+            arrayfile.write(path, arrays, {"evidence": text})
             files.write_atomically(path.with_suffix(".json"), lambda temporary: temporary.write_text(text, "utf-8"))
             training.say(f"The batch and the weights of step {failure.step} are kept in {path}.")
         except OSError as error:
