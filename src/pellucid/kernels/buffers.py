@@ -2,47 +2,90 @@
 
 A fresh large array costs a page fault per page each time it is allocated: the operating system hands out zeroed pages
 one by one and takes them back when the array is freed, in every step of a training. So the kernels put their results
-into blocks that come back here when the last array on them is gone, and the next result of the same size takes such a
-block. A training step then allocates what the step before it allocated, which is to say nothing.
+into *segments*, large pieces of memory of which a result gets the smallest gap it fits into. When the last array on such
+a block is gone, its place is a gap again, joined with the gaps beside it. A training step then finds all its places
+where the step before it had them: nothing is allocated, and the network never needs more memory than the results that
+are alive at the same time.
 
-An array on a block is like any other. Blocks that lie idle for long are given back to the system.
+An array on a block is like any other. A segment takes real memory only where it has been written to, and goes back to the
+system when nothing has lain on it for long.
+
+Source: best fit with immediate coalescing; Knuth, "The Art of Computer Programming", volume 1, section 2.5.
 """
 
 from __future__ import annotations
 
+import bisect
+import os
 import threading
+from collections import deque
 from math import prod
 
 import numpy as np
 from numpy.typing import NDArray
 
 SMALLEST = 1 << 16  # bytes; below, the C library does well
-PATIENCE = 2000  # allocations that a block may lie idle for
+SEGMENT = 1 << 26  # bytes of the first segment; each is as large as all before it
+PATIENCE = 2000  # allocations that a segment may lie idle for
 LINE = 64  # bytes of a cache line: no vector of an array that starts on one straddles two
 
 
-_idle: dict[int, list[tuple[int, NDArray[np.uint8]]]] = {}  # by size, the one that came back last at the end
-_clock = [0]
-_sweep = threading.Lock()
+class _Segment:
+    """A piece of memory and the gaps in it."""
+
+    def __init__(self, size: int) -> None:
+        self.raw = np.empty(size + LINE, np.uint8)  # untouched, it takes no memory
+        self.start = self.raw.ctypes.data + -self.raw.ctypes.data % LINE
+        self.size = size
+        self.gaps = [(0, size)]  # (start, end), in order
+        self.used = 0  # the clock when a block was last taken from it
+
+    @property
+    def idle(self) -> bool:
+        return self.gaps == [(0, self.size)]
+
+    def take(self, index: int, size: int) -> int:
+        """The beginning of a gap."""
+        start, end = self.gaps[index]
+        if start + size == end:
+            del self.gaps[index]
+        else:
+            self.gaps[index] = start + size, end
+        return start
+
+    def give(self, start: int, end: int) -> None:
+        """A gap again, one with its neighbours."""
+        index = bisect.bisect(self.gaps, (start, end))
+        if index < len(self.gaps) and self.gaps[index][0] == end:
+            end = self.gaps.pop(index)[1]
+        if index and self.gaps[index - 1][1] == start:
+            index -= 1
+            start = self.gaps.pop(index)[0]
+        self.gaps.insert(index, (start, end))
+
+
+_segments: list[_Segment] = []
+_returned: deque[tuple[_Segment, int, int]] = deque()  # blocks whose last array is gone, not yet gaps
+_lock = threading.Lock()
+_clock = 0
 
 
 class _Block:
-    """A piece of memory that goes back to the idle ones when the last array on it is gone."""
+    """The place of a result; it comes back when the last array on it is gone."""
 
-    __slots__ = ("__array_interface__", "raw")
+    __slots__ = ("__array_interface__", "place")
 
-    def __init__(self, raw: NDArray[np.uint8], size: int) -> None:
-        address = raw.ctypes.data
-        self.raw = raw
+    def __init__(self, segment: _Segment, start: int, end: int, size: int) -> None:
+        self.place = segment, start, end
         self.__array_interface__ = {
-            "data": (address + -address % LINE, False),
+            "data": (segment.start + start, False),
             "shape": (size // 4,),
             "typestr": "<f4" if np.little_endian else ">f4",
             "version": 3,
         }
 
-    def __del__(self, idle=_idle, clock=_clock) -> None:  # the defaults outlive the module's names at exit
-        idle.setdefault(len(self.raw), []).append((clock[0], self.raw))
+    def __del__(self, returned=_returned) -> None:  # at any moment, on any thread: it must not wait for a lock
+        returned.append(self.place)
 
 
 def aligned(shape: tuple[int, ...]) -> NDArray[np.float32]:
@@ -52,24 +95,62 @@ def aligned(shape: tuple[int, ...]) -> NDArray[np.float32]:
         raw = np.empty(size + LINE, np.uint8)
         start = -raw.ctypes.data % LINE
         return raw[start : start + size].view(np.float32).reshape(shape)
-    _clock[0] += 1
-    if _clock[0] % PATIENCE == 0:
-        release(PATIENCE)
-    try:
-        _, raw = _idle[size + LINE].pop()
-    except (KeyError, IndexError):
-        raw = np.empty(size + LINE, np.uint8)
-    return np.asarray(_Block(raw, size)).reshape(shape)
+    return np.asarray(_place(size)).reshape(shape)
 
 
-def release(patience: int = 0) -> None:
-    """Give back to the system what has been idle for this many allocations."""
-    with _sweep:
-        oldest = _clock[0] - patience
-        for size in list(_idle):
-            _idle[size] = [entry for entry in _idle[size] if entry[0] > oldest] if patience else []
+def _place(size: int) -> _Block:
+    """A block in the smallest gap that is large enough."""
+    global _clock
+    # One line more than needed: arrays a power of two apart would share the same few places of a cache
+    whole = size + -size % LINE + LINE
+    with _lock:
+        _clock += 1
+        if _clock % PATIENCE == 0:
+            _drop(PATIENCE)
+        while _returned:
+            segment, start, end = _returned.popleft()
+            segment.give(start, end)
+        found, smallest = None, None
+        for segment in _segments:
+            for index, (start, end) in enumerate(segment.gaps):
+                if end - start >= whole and (smallest is None or end - start < smallest):
+                    found, smallest = (segment, index), end - start
+        if found is None:
+            segment = _Segment(max(whole, SEGMENT, sum(segment.size for segment in _segments)))
+            _segments.append(segment)
+            found = segment, 0
+        segment, index = found
+        segment.used = _clock
+        start = segment.take(index, whole)
+        return _Block(segment, start, start + whole, size)
 
 
-def idle_bytes() -> int:
-    """How much memory lies idle."""
-    return sum(size * len(entries) for size, entries in list(_idle.items()))
+def _drop(patience: int) -> None:
+    _segments[:] = [segment for segment in _segments if not segment.idle or segment.used > _clock - patience]
+
+
+def release() -> None:
+    """Give back to the system every segment on which nothing lies."""
+    with _lock:
+        while _returned:
+            segment, start, end = _returned.popleft()
+            segment.give(start, end)
+        _drop(0)
+
+
+def held_bytes() -> int:
+    """How much memory arrays lie on."""
+    with _lock:
+        gaps = sum(end - start for segment in _segments for start, end in segment.gaps)
+        returned = sum(end - start for _, start, end in _returned)
+        return sum(segment.size for segment in _segments) - gaps - returned
+
+
+def _after_fork() -> None:
+    """Another thread of the parent may have held the lock."""
+    global _lock
+    _lock = threading.Lock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)
