@@ -68,7 +68,7 @@ def test_a_model_trains_planned_as_unplanned(monkeypatch):
     def losses(plan: bool) -> list[float]:
         model = pl.zoo.build("cnn2_mnist", (12, 12, 1))
         if not plan:
-            monkeypatch.setattr(model, "_plan", lambda network: network)
+            monkeypatch.setattr(model, "_plan", lambda network, training: network)
         model.compile("sgd", learning_rate=0.05)
         return [model.train_on_batch(x, y) for _ in range(10)]
 
@@ -84,3 +84,61 @@ def test_a_model_that_was_planned_can_be_built_anew_and_extended():
     again = pl.Sequential([layer.clone() for layer in model.layers])
     again.build((8, 8, 1), seed=3)
     np.testing.assert_allclose(model.predict(x), again.predict(x), rtol=1e-5)
+
+
+def random_statistics(model: Chain) -> None:
+    """Weights and moving statistics as after a training, some scales negative."""
+    rng = np.random.default_rng(2)
+    for path, array in (model.params | model.state).items():
+        if path.endswith("moving_variance"):
+            array[...] = rng.uniform(0.5, 2, array.shape)
+        elif path.endswith(("gamma", "beta", "moving_mean", "bias")):
+            array[...] = rng.standard_normal(array.shape)
+
+
+@pytest.mark.parametrize("name", zoo.names())
+def test_predictions_with_folded_normalisations_are_those_of_the_layers(name):
+    shape = SMALLEST.get(name, (32, 32, 3))
+    model = zoo.build(name, shape)
+    random_statistics(model)
+    x = np.random.default_rng(0).standard_normal((5, *shape)).astype(np.float32)
+    with backend.using("numpy"):
+        expected = Chain.__call__(model, x)
+    with backend.using("native"):
+        found = planned(model, training=False)(x)
+    np.testing.assert_allclose(found, expected, rtol=1e-3, atol=2e-5 * np.abs(expected).max())
+
+
+def folds(*layers, image=(8, 8, 3)) -> bool:
+    """Whether the normalisation among these layers goes into the convolution; the numbers must be right either way."""
+    chain = Chain(layers)
+    chain.build(image)
+    random_statistics(chain)
+    x = np.random.default_rng(0).standard_normal((2, *image)).astype(np.float32)
+    with backend.using("native"):
+        plan = planned(chain, training=False)
+        np.testing.assert_allclose(plan(x), chain(x), rtol=1e-4, atol=1e-4)
+    return len(plan.layers) < len(planned(chain).layers)
+
+
+def test_a_normalisation_goes_into_the_convolution_only_where_the_numbers_stay_the_same():
+    conv, norm = pl.Conv2D, pl.BatchNormalization
+    assert folds(conv(4, 3), norm())
+    assert folds(conv(4, 3, use_bias=False), norm(center=False), pl.ReLU())
+    assert folds(conv(6, 3, groups=3), norm(scale=False))
+    assert folds(conv(4, 3), pl.MaxPooling2D(2), norm(scale=False), pl.Activation("gelu"))
+    assert folds(conv(4, 3, padding="same"), pl.AveragePooling2D(3, padding="same"), norm())
+    assert not folds(conv(4, 3), pl.MaxPooling2D(2), norm()), "a negative scale turns the largest into the smallest"
+    assert not folds(conv(4, 3, activation="relu"), norm())
+    assert not folds(conv(4, 3), pl.AveragePooling2D(2, padding=1, count_padding=True), norm())
+
+
+def test_a_prediction_sees_weights_that_were_changed_in_place():
+    model = pl.Sequential([pl.Conv2D(4, 3), pl.BatchNormalization(), pl.Flatten(), pl.Dense(2)])
+    model.compile(input_shape=(8, 8, 1))
+    x = np.random.default_rng(0).standard_normal((2, 8, 8, 1)).astype(np.float32)
+    for _ in range(2):
+        random_statistics(model)
+        np.testing.assert_allclose(model.predict(x), Chain.__call__(model, x), rtol=1e-4, atol=1e-5)
+        model.params["conv1/kernel"][...] *= 2
+        np.testing.assert_allclose(model.predict(x), Chain.__call__(model, x), rtol=1e-4, atol=1e-5)

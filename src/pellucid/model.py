@@ -113,11 +113,11 @@ class Sequential(Chain):
         super().build(input_shape, seed=seed, path=path, dtype=dtype)
         self._plans, self.epochs_seen = {}, 0
 
-    def _plan(self, network: Chain) -> Chain:
+    def _plan(self, network: Chain, *, training: bool) -> Chain:
         """The plan of this model, or of this model without its last activation; made once for each backend and list of layers."""
-        key = (backend.get_backend(), network.final_activation, *self.layers)
+        key = (backend.get_backend(), training, network.final_activation, *self.layers)
         if key not in self._plans:
-            self._plans[key] = planned(network)  # type: ignore[assignment]
+            self._plans[key] = planned(network, training=training)  # type: ignore[assignment]
         return self._plans[key]
 
     # Border: from what the user has to what the layers see ------------------------------------------------------------
@@ -189,7 +189,7 @@ class Sequential(Chain):
         """
         loss, op, network = self._learner()
         rng = Randomness.for_batch(self.seed, epoch, np.arange(len(x)) if indices is None else indices)
-        network = self._plan(network)
+        network = self._plan(network, training=True)
         outputs, tape = Chain.forward(network, self.to_input(x), training=True, rng=rng)
         value, saved = loss.forward(op, outputs, y, sample_weight)
         logs = {"loss": float(value)} | self._scores(outputs, y, op)
@@ -327,7 +327,7 @@ class Sequential(Chain):
         y, weights = self.check_targets(x, y, sample_weight)
         summed = dataclasses.replace(loss, reduction="sum")  # sums of batches add up, their means may not
         totals = dict.fromkeys(("loss", *self.metrics), 0.0)
-        network = self._plan(network)
+        network = self._plan(network, training=False)
         for part, batch in self._batches(x, batch_size):
             outputs = network(batch)
             value, _ = summed.forward(op, outputs, y[part], None if weights is None else weights[part])
@@ -343,7 +343,7 @@ class Sequential(Chain):
         ``x`` is worked through in batches and stays as it is (uint8, or on disk as a memory map) until its batch.
         """
         x = self.check_input(x)
-        network = self._plan(self)
+        network = self._plan(self, training=False)
         return np.concatenate([network(batch) for _, batch in self._batches(x, batch_size)])
 
     def summary(self) -> None:

@@ -3,6 +3,9 @@
 A planned network is the same network: it shares the layers' weights, names its gradients alike and gives the same numbers.
 Only what lies between the members of a group, such as an activation before pooling, is never written to memory, so its
 tape has no entry for it. Training and prediction run planned; explanations, which look between layers, do not.
+
+Prediction goes further: with its moving statistics, batch normalisation is one more multiplication and addition per channel,
+which the kernel and bias of the convolution before it take in.
 """
 
 from __future__ import annotations
@@ -79,10 +82,34 @@ class _NormBlock(_Block):
         return dx, ({"gamma": dgamma} if self.first.scale else {}) | ({"beta": dbeta} if self.first.center else {})
 
 
-def planned(network: Layer, accepts: Accepts = backend.is_native) -> Layer:
+class _FoldedConv(Conv2D):
+    """A convolution and the batch normalisation behind it, at inference: one convolution with other weights.
+
+        (x * kernel + bias - mean) · s + beta  =  x * (kernel · s) + (bias - mean) · s + beta,   s = gamma / √(variance + epsilon)
+
+    The weights are computed each time, from what the two layers hold then.
+    """
+
+    def __init__(self, convolution: Conv2D, norm: BatchNormalization) -> None:
+        self.__dict__ |= convolution.__dict__  # its settings
+        self.convolution, self.norm, self.use_bias = convolution, norm, True
+
+    @property
+    def params(self) -> Gradients:
+        params, norm, state = self.convolution.params, self.norm.params, self.norm.state
+        s = np.asarray(
+            norm.get("gamma", 1.0) / np.sqrt(state["moving_variance"].astype(np.float64) + self.norm.epsilon)
+        )
+        shift = (params.get("bias", 0.0) - state["moving_mean"]) * s + norm.get("beta", 0.0)
+        kernel = params["kernel"]
+        return {"kernel": kernel * s.astype(kernel.dtype), "bias": shift.astype(kernel.dtype)}
+
+
+def planned(network: Layer, accepts: Accepts = backend.is_native, *, training: bool = True) -> Layer:
     """The network with neighbouring layers grouped, sharing all weights; ``network`` itself where nothing can be grouped.
 
     ``accepts(op, *arrays, **settings)`` says whether a fused op is worth having; it is asked with arrays of the right shapes.
+    Without ``training`` the plan is for prediction only.
 
     >>> from pellucid.layers import Chain, Conv2D, MaxPooling2D
     >>> chain = Chain([Conv2D(8, 3, activation="relu"), MaxPooling2D(2)])
@@ -92,15 +119,40 @@ def planned(network: Layer, accepts: Accepts = backend.is_native) -> Layer:
     """
     twin = copy.copy(network)
     if isinstance(network, Chain):
-        twin.layers = _grouped([planned(layer, accepts) for layer in network.layers], accepts)  # type: ignore[attr-defined]
+        layers = [planned(layer, accepts, training=training) for layer in network.layers]
+        twin.layers = _grouped(layers if training else _folded(layers, accepts), accepts)  # type: ignore[attr-defined]
     elif isinstance(network, Residual):
-        twin.body = planned(network.body, accepts)  # type: ignore[attr-defined]
-        twin.shortcut = network.shortcut and planned(network.shortcut, accepts)  # type: ignore[attr-defined]
+        twin.body = planned(network.body, accepts, training=training)  # type: ignore[attr-defined]
+        twin.shortcut = network.shortcut and planned(network.shortcut, accepts, training=training)  # type: ignore[attr-defined]
     elif isinstance(network, Concatenate):
-        twin.branches = [planned(branch, accepts) for branch in network.branches]  # type: ignore[attr-defined]
+        twin.branches = [planned(branch, accepts, training=training) for branch in network.branches]  # type: ignore[attr-defined]
     else:
         return network
     return twin
+
+
+def _folded(layers: list[Layer], accepts: Accepts) -> list[Layer]:
+    """Without the batch normalisations that the convolutions before them can take in.
+
+    Between the two there may be pooling: a mean commutes with s · z + t, and so does a maximum as long as s is positive.
+    """
+    layers = list(layers)
+    for position in range(len(layers) - 1, -1, -1):
+        first, *behind = layers[position : position + 3]
+        if type(first) is not Conv2D or first.final_activation is not None or first.input_shape is None or not behind:
+            continue
+        pooled = isinstance(behind[0], AveragePooling2D | MaxPooling2D) and not getattr(
+            behind[0], "count_padding", False
+        )
+        norm = behind[1] if pooled and len(behind) > 1 else behind[0]
+        if not isinstance(norm, BatchNormalization) or (isinstance(behind[0], MaxPooling2D) and norm.scale):
+            continue
+        block = _ConvBlock(first, {})
+        arrays, settings = block.arguments(_like(first.input_shape), training=False)
+        if accepts("conv2d", *arrays, **settings):
+            layers[position] = _FoldedConv(first, norm)
+            layers.remove(norm)
+    return layers
 
 
 def _grouped(layers: list[Layer], accepts: Accepts) -> list[Layer]:
@@ -118,7 +170,7 @@ def _block_at(layers: list[Layer], position: int, accepts: Accepts) -> tuple[Lay
     first = layers[position]
     if isinstance(first, Residual):
         return _residual_at(first, layers, position, accepts)
-    kind = {Conv2D: _ConvBlock, BatchNormalization: _NormBlock}.get(type(first))  # type: ignore[call-overload]
+    kind = {Conv2D: _ConvBlock, _FoldedConv: _ConvBlock, BatchNormalization: _NormBlock}.get(type(first))  # type: ignore[call-overload]
     if kind is None or first.input_shape is None:
         return first, 1
     for tail, length in reversed(_tails(layers, position)):
