@@ -284,7 +284,7 @@ class Concatenate(_Container):
         head, rest = self._child(until) if until else ("", "")
         dx: NDArray | None = None
         gradients: Gradients = {}
-        ends = list(itertools.accumulate(entry.output.shape[-1] for entry in cache))
+        ends = list(itertools.accumulate(entry.output.shape[-1] for entry in cache))  # type: ignore[union-attr]
         for position, branch in enumerate(self.branches):
             dpart, entry = dy[..., ends[position - 1] if position else 0 : ends[position]], cache.take(position)
             if until and entry.name == head:
