@@ -65,8 +65,8 @@ def write(path: str | os.PathLike[str], arrays: Mapping[str, NDArray], texts: Ma
 
     def fill(temporary: Path) -> None:
         with open(temporary, "wb", buffering=0) as file:
-            for piece in (struct.pack("<Q", len(head)), head, *(plain[name].reshape(-1).data for name in names)):
-                left = memoryview(piece).cast("B") if len(piece) else memoryview(b"")
+            pieces = [memoryview(struct.pack("<Q", len(head)) + head), *(_bytes(plain[name]) for name in names)]
+            for left in pieces:
                 while left:  # a signal, or a limit of the system, may end a write early
                     left = left[file.write(left) :]
 
@@ -124,7 +124,7 @@ def checksum(arrays: Mapping[str, NDArray], texts: Mapping[str, str]) -> str:
         digest.update(f"{len(name)} {name} {len(texts[name])} {texts[name]}".encode())
     for name in sorted(arrays):
         array = arrays[name]
-        sum_of_bytes = zlib.crc32(array.reshape(-1).view(np.uint8).data)  # five times as fast as the digest
+        sum_of_bytes = zlib.crc32(_bytes(array))  # five times as fast as the digest
         digest.update(f"\n{len(name)} {name} {array.dtype.str} {array.shape} {sum_of_bytes}".encode())
     return digest.hexdigest()
 
@@ -132,6 +132,10 @@ def checksum(arrays: Mapping[str, NDArray], texts: Mapping[str, str]) -> str:
 def _little_endian(array: NDArray) -> NDArray:
     array = np.asarray(array, order="C")
     return array.astype(array.dtype.newbyteorder("<"), copy=False)
+
+
+def _bytes(array: NDArray) -> memoryview:
+    return array.reshape(-1).view(np.uint8).data
 
 
 def _memory() -> int:

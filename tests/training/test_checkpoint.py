@@ -4,6 +4,7 @@ import errno
 import json
 import math
 import os
+import time
 from types import SimpleNamespace
 
 import numpy as np
@@ -19,6 +20,7 @@ from pellucid.training import (
     EarlyStopping,
     Progress,
     checkpoint_path,
+    checkpointer,
     checkpoints,
     data_fingerprint,
     fit,
@@ -317,13 +319,62 @@ def test_the_newest_are_kept(tmp_path):
     assert steps(tmp_path) == [8, 10, 12]
     run(tmp_path / "one", every_steps=3, keep=1)
     assert steps(tmp_path / "one") == [20]
-    run(tmp_path / "epochs", keep=100, every_minutes=None)
+    run(tmp_path / "epochs", keep=100, every_seconds=None)
     assert steps(tmp_path / "epochs") == [5, 10, 15, 20]
 
 
-def test_minutes(tmp_path):
-    run(tmp_path, steps=4, every_minutes=1e-9, keep=100)
+def test_seconds(tmp_path, monkeypatch):
+    monkeypatch.setattr(checkpointer, "COST", 1e9)
+    run(tmp_path, steps=4, every_seconds=1e-9, keep=100)
     assert steps(tmp_path) == [1, 2, 3, 4]
+
+
+@pytest.mark.parametrize("background", [False, True])
+def test_the_clock_saves_less_often_where_it_costs_too_much(tmp_path, monkeypatch, background):
+    write = arrayfile.write
+
+    def slow(*contents):
+        time.sleep(0.02)
+        write(*contents)
+
+    monkeypatch.setattr(arrayfile, "write", slow)
+    begin = time.monotonic()
+    run(tmp_path, steps=17, every_seconds=1e-9, keep=100, background=background)
+    assert time.monotonic() - begin < 2  # 0.02 seconds may be spent every 2 seconds
+    assert steps(tmp_path) in ([1, 5, 10, 15, 17], [1, 2, 5, 10, 15, 17])  # epochs, and the end, are always saved
+
+
+def test_in_the_background_what_is_written_is_the_step_that_was_due(tmp_path, monkeypatch):
+    run(tmp_path / "now", every_steps=3, keep=100)
+    write = arrayfile.write
+    monkeypatch.setattr(arrayfile, "write", lambda *contents: (time.sleep(0.005), write(*contents)))
+    run(tmp_path / "beside", every_steps=3, keep=100, background=True)
+    assert steps(tmp_path / "beside") == steps(tmp_path / "now")
+    for step in steps(tmp_path / "now"):
+        one, two = (load_checkpoint(checkpoint_path(tmp_path / name, step)) for name in ("now", "beside"))
+        assert one.params["line/w"].tobytes() == two.params["line/w"].tobytes()
+        assert one.slots["velocity/line/w"].tobytes() == two.slots["velocity/line/w"].tobytes()
+        assert (one.progress.epoch, one.progress.sums) == (two.progress.epoch, two.progress.sums)
+
+
+def test_in_the_background_trouble_is_told_and_is_over_at_the_end(tmp_path, monkeypatch, capsys):
+    write = arrayfile.write
+
+    def full(path, *contents):
+        if path.name == "step-00000020.safetensors":
+            monkeypatch.setattr(arrayfile, "write", write)  # the disk has room again for the second attempt
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(arrayfile, "write", full)
+    run(tmp_path, every_steps=1, background=True)
+    assert steps(tmp_path)[-1] == 20
+    assert "can be written again" in capsys.readouterr().err
+
+
+def test_a_bug_in_the_background_is_not_hidden(tmp_path, monkeypatch):
+    monkeypatch.setattr(arrayfile, "write", lambda *contents: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        run(tmp_path, every_steps=1, background=True)
 
 
 def test_a_damaged_newest_falls_back_to_the_one_before_and_says_so(tmp_path, capsys):
@@ -418,7 +469,7 @@ def test_a_folder_that_disappears_is_made_again(tmp_path):
     assert steps(tmp_path / "checkpoints") == [10]
 
 
-@pytest.mark.parametrize("settings", [{"keep": 0}, {"every_steps": 0}, {"every_minutes": 0}])
+@pytest.mark.parametrize("settings", [{"keep": 0}, {"every_steps": 0}, {"every_seconds": 0}])
 def test_impossible_settings_are_refused(tmp_path, settings):
     with pytest.raises(PellucidError, match="Checkpointer got"):
         Checkpointer(tmp_path, **settings)

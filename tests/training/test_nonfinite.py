@@ -205,7 +205,7 @@ class Fragile(Stub):
 def train(folder, *, stop_at=None, die=False, every_steps=None, model=None, factor=0.5, most=5):
     x, y = points()
     model = Fragile() if model is None else model
-    checkpointer = Checkpointer(folder / "checkpoints", every_steps=every_steps, every_minutes=None, keep=1)
+    checkpointer = Checkpointer(folder / "checkpoints", every_steps=every_steps, every_seconds=None, keep=1)
     callbacks = [checkpointer, MetricsFile(folder / "metrics.jsonl"), Rollback(checkpointer, factor, most)]
     checkpoint = latest(folder / "checkpoints")
     progress = None if checkpoint is None else restore(checkpoint, model, callbacks)

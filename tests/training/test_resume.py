@@ -37,7 +37,7 @@ def train(folder, *, stop_at=None, die=False, every_steps=1, epochs=EPOCHS, mode
     x, y = points() if data is None else data
     model = Stub() if model is None else model
     callbacks = [
-        Checkpointer(folder / "checkpoints", every_steps=every_steps, every_minutes=None),
+        Checkpointer(folder / "checkpoints", every_steps=every_steps, every_seconds=None),
         MetricsFile(folder / "metrics.jsonl"),
         BestModel(folder / "model.safetensors"),
         EarlyStopping(patience=100),

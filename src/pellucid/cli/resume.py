@@ -19,7 +19,7 @@ _SETTINGS = (
     "training.max_time",
     "training.rollback",
     "checkpoint.every_steps",
-    "checkpoint.every_minutes",
+    "checkpoint.every_seconds",
     "checkpoint.keep",
 )
 

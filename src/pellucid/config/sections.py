@@ -207,7 +207,11 @@ class CheckpointSection(Section):
     """How often a run is saved so that it can be resumed; it always is at the end of an epoch."""
 
     every_steps: Positive | None = Field(None, description="also every so many steps", examples=[500])
-    every_minutes: Minutes | None = Field(5.0, description="also every so many minutes", examples=[5])
+    every_seconds: Annotated[float, Field(gt=0, allow_inf_nan=False)] = Field(
+        10.0,
+        description="also every so many seconds, or less often where that would cost more than 1 % of the time",
+        examples=[10],
+    )
     keep: Positive = Field(2, description="how many of the latest are kept", examples=[2])
 
 

@@ -193,8 +193,9 @@ def _callbacks(prepared: Prepared, folder: RunFolder) -> list[Callback]:
     checkpointer = Checkpointer(
         folder.checkpoints,
         every_steps=checkpoint.every_steps,
-        every_minutes=checkpoint.every_minutes,
+        every_seconds=checkpoint.every_seconds,
         keep=checkpoint.keep,
+        background=True,
         data=prepared.dataset.fingerprint,
     )
     callbacks: list[Callback] = [

@@ -91,7 +91,11 @@ def save_checkpoint(path: str | os.PathLike[str], checkpoint: Checkpoint) -> Non
     OSError
         as the file system reports it.
     """
-    path = Path(path)
+    arrayfile.write(path, *packed(checkpoint))
+
+
+def packed(checkpoint: Checkpoint, *, copy: bool = False) -> tuple[Arrays, dict[str, str]]:
+    """The arrays and texts of a checkpoint's file; with ``copy`` the training may go on before they are written."""
     arrays = {f"params/{name}": array for name, array in checkpoint.params.items()}
     arrays |= {f"state/{name}": array for name, array in checkpoint.state.items()}
     arrays |= {f"slots/{name}": array for name, array in checkpoint.slots.items()}
@@ -110,7 +114,8 @@ def save_checkpoint(path: str | os.PathLike[str], checkpoint: Checkpoint) -> Non
             "library": checkpoint.library,
         }
     )
-    arrayfile.write(path, arrays, {"format": FORMAT, "version": VERSION, "content": content})
+    arrays = {name: np.array(array, order="C", copy=copy or None) for name, array in arrays.items()}
+    return arrays, {"format": FORMAT, "version": VERSION, "content": content}
 
 
 def checkpoint_path(folder: str | os.PathLike[str], step: int) -> Path:

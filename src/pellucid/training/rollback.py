@@ -35,6 +35,7 @@ class Rollback(Callback):
 
     def on_nonfinite(self, training: Training, failure: NonFiniteLossError) -> bool:
         progress, optimizer = training.progress, training.model.optimizer
+        self.checkpointer.wait(training)
         checkpoint = self._anchor(training)
         if checkpoint is None or (failure.batch is not None and failure.batch.bad_images):
             return False
