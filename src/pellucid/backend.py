@@ -64,16 +64,16 @@ def is_native(op: str, *arrays: Any, **settings: Any) -> bool:
     return found.backend == "native"
 
 
-def update(rule: str, *arguments: Any, **settings: Any) -> None:
-    """Change parameters by an update rule of ``pellucid.ops.update``; the arguments are lists of arrays, at the end the steps.
+def update(rule: str, *arguments: Any, **settings: Any) -> Any:
+    """Change parameters by an update rule of ``pellucid.ops.update``; lists hold the arrays of all parameters.
 
     The compiled twin does so where all arrays are float32 without gaps, in one dispatch for all of them.
     """
     run = RULES[rule]
     kernels = _kernels() if _backend == "native" else None
-    if kernels is not None and kernels.update.accepts(*arguments[:-1]):
+    if kernels is not None and kernels.update.accepts(*(x for x in arguments if isinstance(x, list))):
         run = kernels.update.RULES[rule]
-    run(*arguments, **settings)
+    return run(*arguments, **settings)
 
 
 def set_backend(name: str) -> None:

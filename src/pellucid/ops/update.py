@@ -8,56 +8,16 @@ and what happens to its gradient before. The twins in ``pellucid.kernels.update`
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
-from typing import NamedTuple
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from .muon import muon
+from .steps import Steps, prepared
+
 Arrays = Sequence[NDArray]
-
-
-class Steps(NamedTuple):
-    """One number per parameter each, (P,) float64.
-
-    With them a parameter w and its gradient g become
-
-        g ← min(max(scale · g, -limit), limit) + decay · w,      w ← keep · w
-
-    before the rule takes its step of length ``rate``. ``decay`` is weight decay coupled with the gradient, ``keep`` below 1
-    is weight decay decoupled from it (Loshchilov, Hutter, "Decoupled weight decay regularization", arXiv:1711.05101).
-    """
-
-    rate: NDArray[np.float64]
-    scale: NDArray[np.float64]
-    limit: NDArray[np.float64]
-    decay: NDArray[np.float64]
-    keep: NDArray[np.float64]
-
-    @classmethod
-    def plain(cls, rate: float, count: int) -> Steps:
-        """The same rate for all, gradients as they are, no decay.
-
-        >>> Steps.plain(0.1, 2).rate
-        array([0.1, 0.1])
-        """
-        one = np.ones(count)
-        return cls(one * rate, one, one * math.inf, one * 0, one)
-
-
-def _prepared(params: Arrays, gradients: Arrays, steps: Steps) -> Iterator[tuple[NDArray, float]]:
-    """For each parameter its gradient as the rule sees it, and its rate; what is kept of the parameter is kept."""
-    for w, g, *settings in zip(params, gradients, *(numbers.tolist() for numbers in steps), strict=True):
-        rate, scale, limit, decay, keep = settings
-        if scale != 1:
-            g = scale * g
-        if limit < math.inf:
-            g = np.clip(g, -limit, limit)
-        if decay:
-            g = g + decay * w
-        if keep != 1:
-            w *= keep
-        yield g, rate
 
 
 def sgd(params: Arrays, gradients: Arrays, steps: Steps) -> None:
@@ -68,7 +28,7 @@ def sgd(params: Arrays, gradients: Arrays, steps: Steps) -> None:
     >>> w
     array([0.8])
     """
-    for w, (g, rate) in zip(params, _prepared(params, gradients, steps), strict=True):
+    for w, (g, rate) in zip(params, prepared(params, gradients, steps), strict=True):
         w -= rate * g
 
 
@@ -86,8 +46,8 @@ def momentum(
 
     With ``nesterov`` w ← w + momentum · v - rate · g, or w ← w - rate · (g + momentum · v).
     """
-    prepared = _prepared(params, gradients, steps)
-    for w, v, (g, rate) in zip(params, velocities, prepared, strict=True):
+    changes = prepared(params, gradients, steps)
+    for w, v, (g, rate) in zip(params, velocities, changes, strict=True):
         v *= momentum
         if dialect == "torch":
             v += g
@@ -115,8 +75,8 @@ def adam(
     In PyTorch's dialect w ← w - rate / (1 - β₁ᵗ) · m / (√v / √(1 - β₂ᵗ) + ε). ``time`` is t, from 1.
     """
     first, second = 1 - beta_1**time, math.sqrt(1 - beta_2**time)
-    prepared = _prepared(params, gradients, steps)
-    for w, m, v, (g, rate) in zip(params, means, squares, prepared, strict=True):
+    changes = prepared(params, gradients, steps)
+    for w, m, v, (g, rate) in zip(params, means, squares, changes, strict=True):
         m += (1 - beta_1) * (g - m)
         v += (1 - beta_2) * (g * g - v)
         if dialect == "torch":
@@ -125,4 +85,79 @@ def adam(
             w -= rate * second / first * m / (np.sqrt(v) + epsilon)
 
 
-RULES: dict[str, Callable[..., None]] = {"sgd": sgd, "momentum": momentum, "adam": adam}
+def rmsprop(
+    params: Arrays,
+    gradients: Arrays,
+    squares: Arrays,
+    means: Arrays,
+    velocities: Arrays,
+    steps: Steps,
+    *,
+    rho: float,
+    momentum: float,
+    epsilon: float,
+    dialect: str,
+) -> None:
+    """s ← ρ s + (1 - ρ) g², w ← w - rate · g / √(s + ε); in PyTorch's dialect w ← w - rate · g / (√s + ε).
+
+    Where ``means`` are given (else empty), m ← ρ m + (1 - ρ) g, and s - m² takes the place of s. Where ``velocities`` are given,
+    the step is v ← momentum · v + rate · g / √…, or in PyTorch's dialect rate · v with v ← momentum · v + g / (√… + ε).
+    """
+    for i, (g, rate) in enumerate(prepared(params, gradients, steps)):
+        w, s = params[i], squares[i]
+        s *= rho
+        s += (1 - rho) * (g * g)
+        spread: NDArray = s
+        if means:
+            m = means[i]
+            m *= rho
+            m += (1 - rho) * g
+            spread = s - m * m
+        torch = dialect == "torch"
+        step = g / (np.sqrt(spread) + epsilon) if torch else rate * g / np.sqrt(spread + epsilon)
+        if velocities:
+            v = velocities[i]
+            v *= momentum
+            v += step
+            step = v
+        w -= rate * step if torch else step
+
+
+def adagrad(params: Arrays, gradients: Arrays, sums: Arrays, steps: Steps, *, epsilon: float, dialect: str) -> None:
+    """s ← s + g², w ← w - rate · g / √(s + ε); in PyTorch's dialect w ← w - rate · g / (√s + ε)."""
+    for w, s, (g, rate) in zip(params, sums, prepared(params, gradients, steps), strict=True):
+        s += g * g
+        w -= rate * g / (np.sqrt(s) + epsilon if dialect == "torch" else np.sqrt(s + epsilon))
+
+
+def average(averages: Arrays, arrays: Arrays, rate: float) -> None:
+    """a ← a + rate · (x - a): averages follow what is averaged.
+
+    >>> a = np.array([0.0])
+    >>> average([a], [np.array([4.0])], 0.25)
+    >>> a
+    array([1.])
+    """
+    for a, x in zip(averages, arrays, strict=True):
+        a += rate * (x - a)
+
+
+def squared_norms(gradients: Arrays) -> NDArray[np.float64]:
+    """Σ g² of each array, summed in float64: (P,).
+
+    >>> squared_norms([np.array([3.0, 4.0])])
+    array([25.])
+    """
+    return np.array([np.square(g, dtype=np.float64).sum() for g in gradients])
+
+
+RULES: dict[str, Callable[..., Any]] = {
+    "sgd": sgd,
+    "momentum": momentum,
+    "adam": adam,
+    "rmsprop": rmsprop,
+    "adagrad": adagrad,
+    "muon": muon,
+    "average": average,
+    "squared_norms": squared_norms,
+}

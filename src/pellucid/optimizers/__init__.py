@@ -5,11 +5,22 @@ from __future__ import annotations
 from typing import Any
 
 from ..errors import FileFormatError, PellucidError, nearest
-from .adam import Adam
+from .adagrad import Adagrad
+from .adam import Adam, AdamW
+from .averages import EMA, Lookahead
 from .base import Optimizer
+from .muon import Muon
+from .rmsprop import RMSprop
 from .sgd import SGD
 
-OPTIMIZERS: dict[str, type[Optimizer]] = {"sgd": SGD, "adam": Adam}
+OPTIMIZERS: dict[str, type[Optimizer]] = {
+    "sgd": SGD,
+    "adam": Adam,
+    "adamw": AdamW,
+    "rmsprop": RMSprop,
+    "adagrad": Adagrad,
+    "muon": Muon,
+}
 
 
 def get(optimizer: str | Optimizer | dict[str, Any], **settings: Any) -> Optimizer:
@@ -31,4 +42,16 @@ def get(optimizer: str | Optimizer | dict[str, Any], **settings: Any) -> Optimiz
         raise FileFormatError(f"The settings of optimizer {optimizer!r} do not fit: {error}.") from error
 
 
-__all__ = ["OPTIMIZERS", "SGD", "Adam", "Optimizer", "get"]
+__all__ = [
+    "EMA",
+    "OPTIMIZERS",
+    "SGD",
+    "Adagrad",
+    "Adam",
+    "AdamW",
+    "Lookahead",
+    "Muon",
+    "Optimizer",
+    "RMSprop",
+    "get",
+]

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from numpy.typing import NDArray
+from typing import Any
 
 from .. import backend
-from ..errors import PellucidError
-from ..ops.update import Steps
-from .base import Optimizer, known_dialect
+from ..ops.steps import Steps
+from ..schedules import Schedule
+from .base import Lists, Optimizer, fraction, known_dialect
 
 
 class SGD(Optimizer):
@@ -17,7 +17,8 @@ class SGD(Optimizer):
         v ← momentum · v + g,                      w ← w - learning_rate · v                    (dialect "torch")
 
     and with ``nesterov``: w ← w + momentum · v - learning_rate · g, or w ← w - learning_rate · (g + momentum · v).
-    The two dialects are the same as long as the learning rate stays the same.
+    The two dialects are the same as long as the learning rate stays the same. ``shared`` are the settings of every
+    ``Optimizer``.
 
     Source: Sutskever, Martens, Dahl, Hinton, "On the importance of initialization and momentum in deep learning", ICML 2013.
 
@@ -29,17 +30,20 @@ class SGD(Optimizer):
     """
 
     def __init__(
-        self, learning_rate: float = 0.01, momentum: float = 0.0, nesterov: bool = False, dialect: str = "keras"
+        self,
+        learning_rate: float | Schedule = 0.01,
+        momentum: float = 0.0,
+        nesterov: bool = False,
+        dialect: str = "keras",
+        **shared: Any,
     ) -> None:
-        super().__init__(learning_rate)
-        if not 0 <= momentum < 1:
-            raise PellucidError(f"SGD got momentum={momentum}; wanted a number from 0 up to, but not, 1.")
-        self.momentum, self.nesterov, self.dialect = momentum, nesterov, known_dialect(dialect)
-
+        super().__init__(learning_rate, **shared)
+        self.momentum, self.nesterov = fraction(momentum, "momentum", "SGD"), nesterov
+        self.dialect = known_dialect(dialect)
         self.slot_names = ("velocity",) if momentum else ()
 
-    def update(self, params: list[NDArray], gradients: list[NDArray], slots: list[list[NDArray]], steps: Steps) -> None:
+    def update(self, paths: list[str], params: Lists, gradients: Lists, slots: list[Lists], steps: Steps) -> None:
         if not self.momentum:
             return backend.update("sgd", params, gradients, steps)
         settings = {"momentum": self.momentum, "nesterov": self.nesterov, "dialect": self.dialect}
-        backend.update("momentum", params, gradients, *slots, steps, **settings)
+        return backend.update("momentum", params, gradients, *slots, steps, **settings)
