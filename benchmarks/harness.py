@@ -1,25 +1,24 @@
-"""What all benchmarks share: a fair environment, interleaved timing, statistics, and results with their receipt.
+"""What the scripts in this folder share: their options, and processes that hold one library only.
 
-Import it before PyTorch: ``prepare`` sets variables that are read when PyTorch is loaded.
+What is measured and how it is timed is ``pellucid.benchmark``.
 """
 
 from __future__ import annotations
 
 import argparse
-import datetime
-import importlib.metadata
 import json
-import math
 import os
-import platform
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import numpy as np
+from pellucid import PellucidError, zoo
+from pellucid.benchmark import against_torch
+from pellucid.benchmark.pytorch import setup
+from pellucid.benchmark.receipt import Result, receipt
+from pellucid.benchmark.series import series
 
 HERE = Path(__file__).resolve().parent
 RESULTS = HERE / "results"
@@ -31,7 +30,6 @@ TUNED_MALLOC = {
     "MALLOC_TRIM_THRESHOLD_": "8000000000",
     "MALLOC_TOP_PAD_": "1000000000",
 }
-FAMILIES = {"_mnist": (28, 28, 1)}  # networks made for other images than CIFAR-10's
 
 
 def parser(description: str | None, *, networks: list[str] | None = None, runs: int = 15) -> argparse.ArgumentParser:
@@ -39,10 +37,10 @@ def parser(description: str | None, *, networks: list[str] | None = None, runs: 
     options = argparse.ArgumentParser(
         description=description, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
     )
-    shown = "every network of the zoo" if networks is None else " ".join(networks)
+    shown = "every network of the zoo" if networks is None else f"{' '.join(networks)} (all: every network of the zoo)"
     options.add_argument("--networks", nargs="+", default=networks, metavar="NAME", help=f"default: {shown}")
-    options.add_argument("--runs", type=_positive, default=runs, metavar="N", help=f"rounds; default: {runs}")
-    options.add_argument("--threads", type=_positive, default=None, metavar="N", help="of both; default: all cores")
+    options.add_argument("--runs", type=positive, default=runs, metavar="N", help=f"rounds; default: {runs}")
+    options.add_argument("--threads", type=positive, default=None, metavar="N", help="of both; default: all cores")
     options.add_argument(
         "--output", type=Path, default=None, metavar="FILE", help="default: a file in benchmarks/results"
     )
@@ -56,7 +54,8 @@ def add_torch_options(options: argparse.ArgumentParser) -> None:
     options.add_argument("--malloc", choices=("default", "tuned"), default="default", help="the C library's settings")
 
 
-def _positive(text: str) -> int:
+def positive(text: str) -> int:
+    """A whole number of at least 1, from the command line."""
     if not text.isdigit() or int(text) < 1:
         raise argparse.ArgumentTypeError(f"{text!r}; wanted a whole number of at least 1")
     return int(text)
@@ -64,69 +63,71 @@ def _positive(text: str) -> int:
 
 def prepare(options: argparse.Namespace) -> None:
     """Set what has to be set before PyTorch is loaded, and the threads of both libraries."""
-    if "torch" in sys.modules:
-        raise RuntimeError("PyTorch is loaded already; harness.prepare comes first.")
-    if getattr(options, "malloc", "default") == "tuned" and any(
-        os.environ.get(k) != v for k, v in TUNED_MALLOC.items()
-    ):
+    tuned = getattr(options, "malloc", "default") == "tuned"
+    if tuned and any(os.environ.get(k) != v for k, v in TUNED_MALLOC.items()):
         # The C library reads them when a process starts.
         os.execve(sys.executable, [sys.executable, *sys.argv], os.environ | TUNED_MALLOC)
-    # Otherwise PyTorch's idle worker spins on the core that our second thread needs.
-    os.environ["OMP_WAIT_POLICY"] = "passive"
-    from pellucid import backend
-
-    options.threads = options.threads or backend.get_num_threads()
-    set_threads(options.threads)
+    try:
+        setup.prepare(options.threads)
+    except PellucidError as error:
+        raise SystemExit(str(error)) from None
 
 
-def set_threads(count: int) -> None:
-    """The number of threads of both libraries."""
-    import torch
-
-    from pellucid import backend
-
-    backend.set_num_threads(count)
-    torch.set_num_threads(count)
-
-
-# Networks ------------------------------------------------------------------------------------------------------------
+def command() -> list[str]:
+    """What was typed."""
+    return ["python", f"benchmarks/{Path(sys.argv[0]).name}", *sys.argv[1:]]
 
 
 def network_names(chosen: list[str] | None) -> list[str]:
     """The chosen networks, or all; an unknown name ends the script with what there is."""
-    from pellucid import PellucidError, zoo
-
+    if chosen is None or chosen == ["all"]:
+        return zoo.names()
     try:
-        for name in chosen or []:
+        for name in chosen:
             zoo.describe(name)
     except PellucidError as error:
         raise SystemExit(str(error)) from None
-    return chosen or zoo.names()
+    return chosen
 
 
-def make_network(name: str, learning_rate: float = 1e-3) -> Any:
-    """A network of the zoo for the images it is made for, ready to train with SGD. No metrics: PyTorch computes none either."""
-    from pellucid import zoo
-
-    shape = next((shape for ending, shape in FAMILIES.items() if name.endswith(ending)), (32, 32, 3))
-    model = zoo.build(name, shape, 10)
-    loss = "binary_crossentropy" if model.final_activation == "sigmoid" else "categorical_crossentropy"
-    model.compile("sgd", loss, learning_rate=learning_rate, metrics=())
-    return model
+def output(options: argparse.Namespace, name: str) -> Path:
+    """Where the result goes; a variant does not overwrite the plain one."""
+    parts = [name]
+    parts += ["bfloat16"] if getattr(options, "bfloat16", False) else []
+    parts += ["tuned-malloc"] if getattr(options, "malloc", "default") == "tuned" else []
+    return options.output or RESULTS / f"{'-'.join(parts)}.json"
 
 
-def make_images(model: Any, count: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
-    """Random images (N, H, W, C), as a network sees them, and labels."""
-    rng = np.random.default_rng(seed)
-    x = rng.standard_normal((count, *model.input_shape), np.float32)
-    return x, rng.integers(model.output_shape(model.input_shape)[-1], size=count)
+def compare(task: str, options: argparse.Namespace, settings: tuple[str, ...]) -> int:
+    """Run a comparison of ``pellucid.benchmark``; 1 if a network was refused."""
+    prepare(options)
+    values = {name: getattr(options, name) for name in ("runs", *settings, "bfloat16", "compiled")}
+    names, path = network_names(options.networks), output(options, task)
+    _, status = against_torch.against_torch(task, names, command(), values, path=path, malloc=options.malloc)
+    return status
+
+
+def measure(
+    benchmark: str,
+    options: argparse.Namespace,
+    settings: tuple[str, ...],
+    row: Callable[[str, argparse.Namespace], dict[str, Any]],
+    *,
+    line: Callable[[dict[str, Any]], str],
+    table: Callable[[Result], Any],
+) -> int:
+    """Run a benchmark of this folder, network after network; 1 if a network was refused."""
+    result = receipt(benchmark, command(), **{name: getattr(options, name) for name in ("runs", *settings)})
+    names = network_names(options.networks)
+    path = output(options, benchmark)
+    return series(result, names, lambda name: row(name, options), line=line, table=table, path=path)
 
 
 def run_process(engine: str, model: Any, *, threads: int, variables: dict[str, str] | None = None, **task: Any) -> Any:
     """Train in a fresh process that holds one library only: "pellucid", or a memory format of PyTorch. See ``process.py``."""
-    import torch_twin
+    from pellucid.benchmark.pytorch import twin
 
-    task |= {"network": model.name, "threads": threads, **torch_twin.describe(model)._asdict()}
+    task |= {"network": model.name, "threads": threads, **twin.describe(model)._asdict()}
     counts = dict.fromkeys(("PELLUCID_NUM_THREADS", "OMP_NUM_THREADS"), str(threads))
     # Alone in its process, PyTorch runs as its users run it: without our wait policy.
     alone = {name: value for name, value in os.environ.items() if name != "OMP_WAIT_POLICY"}
@@ -140,148 +141,3 @@ def run_process(engine: str, model: Any, *, threads: int, variables: dict[str, s
     if report["torch_loaded"] == (engine == "pellucid") or report["numba_loaded"] == (engine != "pellucid"):
         raise RuntimeError(f"The process of {engine} did not hold its own library only: {report}")
     return report
-
-
-# Timing --------------------------------------------------------------------------------------------------------------
-
-
-def interleave(
-    contenders: dict[str, Callable[[], object]], runs: int, *, seconds: float = 0.1
-) -> tuple[dict[str, list[float]], int]:
-    """Seconds per call in each round, and how many calls a round has of each contender.
-
-    All take part in every round, one after another and in turned order every other round, so that what else happens on the
-    machine hits all of them. A round has as many calls as fit into ``seconds`` for the quickest, the same for all. What the
-    first calls compile or lay out is not counted.
-    """
-    quickest = math.inf
-    for run in contenders.values():
-        run()
-        start = time.perf_counter()
-        run()
-        quickest = min(quickest, time.perf_counter() - start)
-    calls = max(1, min(1000, round(seconds / quickest)))
-    times: dict[str, list[float]] = {name: [] for name in contenders}
-    for number in range(runs):
-        for name in list(contenders) if number % 2 == 0 else reversed(contenders):
-            run = contenders[name]
-            start = time.perf_counter()
-            for _ in range(calls):
-                run()
-            times[name].append((time.perf_counter() - start) / calls)
-    return times, calls
-
-
-def spread(values: Any) -> dict[str, Any]:
-    """Median and quartiles.
-
-    >>> spread([3, 1, 2])
-    {'median': 2.0, 'quartiles': [1.5, 2.5]}
-    """
-    low, median, high = (float(f"{q:.4g}") for q in np.quantile(values, (0.25, 0.5, 0.75)))
-    return {"median": median, "quartiles": [low, high]}
-
-
-def compare(times: dict[str, list[float]], ours: str = "pellucid") -> dict[str, Any]:
-    """Medians of all contenders, and the paired ratios (theirs over ours, round by round) of all others.
-
-    ``best`` is the other contender with the smallest median time; ``ratio`` and ``quartiles`` are those against it.
-    """
-    mine = np.array(times[ours])
-    ratios = {name: spread(np.array(values) / mine) for name, values in times.items() if name != ours}
-    best = min(ratios, key=lambda name: float(np.median(times[name])))
-    return {
-        "milliseconds": {name: spread(1e3 * np.array(values)) for name, values in times.items()},
-        "ratios": ratios,
-        "best": best,
-        "ratio": ratios[best]["median"],
-        "quartiles": ratios[best]["quartiles"],
-    }
-
-
-def share(amounts: dict[str, list[float]], ours: str = "pellucid") -> dict[str, Any]:
-    """The same for amounts of which little is good: ours over the smallest of the others, run by run, as ``ratio``."""
-    best = min((name for name in amounts if name != ours), key=lambda name: float(np.median(amounts[name])))
-    part = spread(np.array(amounts[ours]) / np.array(amounts[best]))
-    return {"best": best, "ratio": part["median"], "quartiles": part["quartiles"]}
-
-
-# Results -------------------------------------------------------------------------------------------------------------
-
-
-def receipt(benchmark: str, options: argparse.Namespace, **settings: Any) -> dict[str, Any]:
-    """What a figure needs to be believed and repeated; nothing that tells whose machine it was."""
-    from pellucid.run.measure import cpu_name
-
-    names = ("pellucid", "torch", "numpy", "numba", "llvmlite")
-    versions = {name: importlib.metadata.version(name) for name in names}
-    return {
-        "benchmark": benchmark,
-        "command": _command(options),
-        "date": datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%d %H:%M UTC"),
-        "commit": _commit(),
-        "machine": {
-            "cpu": cpu_name(),
-            "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
-            "system": f"{platform.system()} {platform.machine()}",
-            # Other work on the machine makes any figure worthless.
-            "load_at_start": round(os.getloadavg()[0], 2) if hasattr(os, "getloadavg") else None,
-        },
-        "versions": {"python": platform.python_version(), **versions},
-        "settings": {"threads": options.threads, "runs": options.runs, **settings},
-    }
-
-
-def _command(options: argparse.Namespace) -> str:
-    arguments = [Path(argument).name if "/" in argument or "\\" in argument else argument for argument in sys.argv[1:]]
-    return " ".join(["python", f"benchmarks/{Path(sys.argv[0]).name}", *arguments])
-
-
-def _commit() -> str | None:
-    """The commit measured; a plus sign says that the package was changed since."""
-    try:
-        run = {"cwd": HERE, "capture_output": True, "text": True, "check": True, "timeout": 10}
-        commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], **run).stdout.strip()
-        changed = subprocess.run(["git", "status", "--porcelain", "--", "../src"], **run).stdout.strip()
-    except (OSError, subprocess.SubprocessError):
-        return None
-    return commit + ("+" if changed else "")
-
-
-def save(result: dict[str, Any], options: argparse.Namespace, name: str) -> Path:
-    """Write a result as JSON to ``--output``, or under this name to the folder of results."""
-    path = options.output or RESULTS / f"{name}.json"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(result, indent=1, ensure_ascii=False, allow_nan=False) + "\n", encoding="utf-8")
-    return path
-
-
-def variant(name: str, options: argparse.Namespace) -> str:
-    """The name of a result: a variant does not overwrite the plain one."""
-    parts = [name]
-    parts += ["bfloat16"] if getattr(options, "bfloat16", False) else []
-    parts += ["tuned-malloc"] if getattr(options, "malloc", "default") == "tuned" else []
-    return "-".join(parts)
-
-
-def headline(result: dict[str, Any]) -> str:
-    """The machine and the settings in one line, as a caption."""
-    machine, versions, settings = result["machine"], result["versions"], result["settings"]
-    return (
-        f"{machine['cpu']}, {settings['threads']} threads, PyTorch {versions['torch']}, {settings['runs']} rounds, "
-        f"{result['date']}, load at start {machine['load_at_start']}"
-    )
-
-
-def times_x(row: dict[str, Any]) -> str:
-    """A ratio with its quartiles: 2.41x (2.35-2.47)."""
-    low, high = row["quartiles"]
-    return f"{row.get('ratio', row.get('median')):.2f}x ({low:.2f}-{high:.2f})"
-
-
-def console() -> Any:
-    """Where tables go; as wide as they need to be when that is a file."""
-    from rich.console import Console
-
-    terminal = Console()
-    return terminal if terminal.is_terminal else Console(width=140)

@@ -3,7 +3,7 @@
     python benchmarks/process.py pellucid|NCHW|channels-last < network.json
 
 The process holds one library only. It reads from its standard input what to train: the name of the network, its description
-in plain types (see ``torch_twin``), images a batch, steps.
+in plain types (see ``pellucid.benchmark.pytorch.twin``), images a batch, steps.
 """
 
 import time
@@ -51,17 +51,18 @@ def with_pellucid(task: dict):
 def with_torch(task: dict, memory_format: str):
     """The same in PyTorch, its own first weights; images of the same size."""
     import torch
-    import torch_modules
+
+    from pellucid.benchmark.pytorch import modules  # which loads nothing else of pellucid
 
     torch.set_num_threads(task["threads"])
-    layout, output = torch_modules.FORMATS[memory_format], task["output"]
-    module = torch_modules.build(task["layers"]).to(memory_format=layout).train()
+    layout, output = modules.FORMATS[memory_format], task["output"]
+    module = modules.build(task["layers"]).to(memory_format=layout).train()
     height, width, channels = task["input_shape"]
     x = torch.randn(task["images"], channels, height, width).contiguous(memory_format=layout)
     labels = torch.randint(task["classes"], (task["images"],))
-    y = torch_modules.targets(labels, task["classes"], output)
+    y = modules.targets(labels, task["classes"], output)
     optimizer = torch.optim.SGD([p for p in module.parameters() if p.requires_grad], lr=1e-3, fused=True)
-    loss_of = torch_modules.loss_function(output)
+    loss_of = modules.loss_function(output)
 
     def step(number: int) -> float:
         part = slice(number * task["batch"] % len(x), number * task["batch"] % len(x) + task["batch"])

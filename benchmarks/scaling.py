@@ -15,63 +15,68 @@ from typing import Any
 import harness
 import numpy as np
 
+from pellucid import PellucidError, backend
+from pellucid.benchmark import networks, timing
+from pellucid.benchmark.pytorch.setup import set_threads
+from pellucid.benchmark.receipt import Result
+
 
 def measure(name: str, options: argparse.Namespace) -> dict[str, Any]:
-    """Time one network on 1 and on ``options.threads`` threads; a row of the result."""
-    import check_twin
-    import contenders
+    """Time one network on 1 and on all threads; a row of the result."""
+    from pellucid.benchmark.pytorch import check, contenders
 
-    model = harness.make_network(name)
-    x, y = harness.make_images(model, options.batch)
+    model = networks.network(name)
+    x, y = networks.images(model, options.batch)
     try:
-        check_twin.check(model, x, y)
-    except check_twin.DiffersError as error:
-        return {"network": name, "refused": str(error)}
+        check.check(model, x, y)
+    except PellucidError as error:  # it differs, or has a layer that PyTorch has not
+        return {"refused": str(error)}
     ways = contenders.training(model, x, y)
     timed = {(way, count): _on(count, run) for way, run in ways.items() for count in (1, options.threads)}
-    names = {f"{way}, {count}": key for key in timed for way, count in [key]}
-    times, calls = harness.interleave({label: timed[key] for label, key in names.items()}, options.runs, seconds=0.2)
-    of = {key: np.array(times[label]) for label, key in names.items()}
-    best = min(
-        (way for way in ways if way != contenders.OURS), key=lambda way: float(np.median(of[way, options.threads]))
-    )
-    speedups = {way: harness.spread(of[way, 1] / of[way, options.threads]) for way in (contenders.OURS, best)}
-    milliseconds = {label: harness.spread(1e3 * of[key]) for label, key in names.items()}
-    return {"network": name, "steps_per_round": calls, "milliseconds": milliseconds, "best": best, "speedups": speedups}
+    labels = {key: f"{key[0]}, {key[1]}" for key in timed}
+    times, calls = timing.interleave({labels[key]: timed[key] for key in timed}, options.runs, seconds=0.2)
+    of = {key: np.array(times[labels[key]]) for key in timed}
+    best = min((way for way in ways if way != timing.OURS), key=lambda way: float(np.median(of[way, options.threads])))
+    speedups = {way: timing.spread(of[way, 1] / of[way, options.threads]) for way in (timing.OURS, best)}
+    milliseconds = {labels[key]: timing.spread(1e3 * of[key]) for key in timed}
+    return {"steps_per_round": calls, "milliseconds": milliseconds, "best": best, "speedups": speedups}
 
 
 def _on(count: int, run: Callable[[], object]) -> Callable[[], object]:
     def step() -> object:
-        harness.set_threads(count)
+        set_threads(count)
         return run()
 
     return step
 
 
+def line(row: dict[str, Any]) -> str:
+    """A row in a few words."""
+    return ", ".join(f"{way} {timing.times_x(speedup)}" for way, speedup in row["speedups"].items())
+
+
+def table(result: Result) -> Any:
+    """The result as a table."""
+    from rich.table import Table
+
+    title = f"Training step: 1 thread's time / {result['settings']['threads']} threads' time"
+    shown = Table("network", "pellucid", "PyTorch", title=title)
+    for row in result["networks"]:
+        cells = [row["refused"]] if "refused" in row else map(timing.times_x, row["speedups"].values())
+        shown.add_row(row["network"], *cells)
+    return shown
+
+
 def main() -> int:
     """Measure, print, save."""
     parser = harness.parser(__doc__, runs=11)
-    parser.add_argument("--batch", type=int, default=64, metavar="N", help="images a step; default: 64")
+    parser.add_argument("--batch", type=harness.positive, default=64, metavar="N", help="images a step; default: 64")
     options = parser.parse_args()
     harness.prepare(options)
+    options.threads = backend.get_num_threads()
     if options.threads < 2:
         raise SystemExit("There is one thread only; nothing to compare.")
-    from rich.table import Table
-
-    console = harness.console()
-    result = harness.receipt("scaling", options, batch=options.batch) | {"networks": []}
-    table = Table(
-        "network", "pellucid", "PyTorch", title=f"Training step: 1 thread's time / {options.threads} threads' time"
-    )
-    for network in harness.network_names(options.networks):
-        with console.status(network):
-            row = measure(network, options)
-        result["networks"].append(row)
-        harness.save(result, options, "scaling")
-        cells = [row["refused"]] if "refused" in row else [harness.times_x(s) for s in row["speedups"].values()]
-        table.add_row(network, *cells)
-    console.print(table, harness.headline(result))
-    return 1 if any("refused" in row for row in result["networks"]) else 0
+    return harness.measure("scaling", options, ("batch",), measure, line=line, table=table)
 
 
 if __name__ == "__main__":

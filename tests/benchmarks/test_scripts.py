@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import json
 import os
 import socket
@@ -14,6 +13,9 @@ import pytest
 
 pytest.importorskip("torch", reason="PyTorch is optional: the benchmarks compare with it")
 harness = pytest.importorskip("harness")
+
+from pellucid.benchmark import inference, networks, timing, training  # noqa: E402
+from pellucid.benchmark.pytorch import check  # noqa: E402 - it needs PyTorch
 
 
 def run(script: Path, *arguments: object) -> str:
@@ -62,19 +64,30 @@ def test_training_is_measured_saved_and_drawn(benchmarks, tmp_path):
 
 
 def test_a_network_whose_numbers_differ_is_not_timed(monkeypatch):
-    check_twin, training = pytest.importorskip("check_twin"), pytest.importorskip("training")
-
     def refuse(model, x, y):
-        raise check_twin.DiffersError("planted")
+        raise check.DiffersError("planted")
 
-    monkeypatch.setattr(check_twin, "check", refuse)
-    row = training.measure("lenet5", argparse.Namespace(batch=2))
+    monkeypatch.setattr(check, "check", refuse)
+    row = training.measure("lenet5", batch=2)
     assert row["refused"] == "planted"
     assert "milliseconds" not in row
 
 
+def test_answers_that_differ_are_not_timed(monkeypatch):
+    monkeypatch.setattr(inference, "TOLERANCE", 0.0)
+    row = inference.measure("lenet5", batch=2, images=2)
+    assert row["refused"].startswith("the probabilities differ by")
+    assert "throughput" not in row
+
+
+def test_a_network_that_takes_long_has_fewer_images_a_round():
+    row = inference.measure("cnn1_avg", batch=300, images=2000, runs=1, seconds=1e-6)
+    assert row["throughput"]["images"] == 1200  # whole batches, at least a thousand images
+    assert row["latency"]["images"] == 1
+
+
 def test_a_process_holds_one_library_and_reports_time_and_memory():
-    model = harness.make_network("cnn1_mnist")
+    model = networks.network("cnn1_mnist")
     for engine in ("pellucid", "channels-last"):
         report = harness.run_process(engine, model, threads=1, images=8, batch=4, steps=3)
         assert report["torch_loaded"] == (engine != "pellucid")
@@ -86,7 +99,7 @@ def test_a_process_holds_one_library_and_reports_time_and_memory():
 def test_all_take_part_in_every_round_in_turned_order():
     calls: list[str] = []
     contenders = {name: (lambda name=name: calls.append(name)) for name in "abc"}
-    times, per_round = harness.interleave(contenders, 3, seconds=0.0)
+    times, per_round = timing.interleave(contenders, 3, seconds=0.0)
     assert per_round == 1
     assert "".join(calls) == "aabbcc" + "abc" + "cba" + "abc"
     assert {name: len(seconds) for name, seconds in times.items()} == {"a": 3, "b": 3, "c": 3}
@@ -94,13 +107,13 @@ def test_all_take_part_in_every_round_in_turned_order():
 
 def test_ratios_are_paired_and_taken_against_the_quickest():
     times = {"pellucid": [1.0, 2.0, 4.0], "slow": [4.0, 8.0, 16.0], "quick": [2.0, 6.0, 8.0]}
-    result = harness.compare(times)
+    result = timing.compare(times)
     assert result["best"] == "quick"
     assert result["ratio"] == 2.0
     assert result["quartiles"] == [2.0, 2.5]
     assert result["ratios"]["slow"] == {"median": 4.0, "quartiles": [4.0, 4.0]}
     assert result["milliseconds"]["pellucid"]["median"] == 2000.0
-    assert harness.share(times) == {"best": "quick", "ratio": 0.5, "quartiles": [0.4167, 0.5]}
+    assert timing.share(times) == {"best": "quick", "ratio": 0.5, "quartiles": [0.4167, 0.5]}
 
 
 def test_an_unknown_network_ends_with_what_there_is():

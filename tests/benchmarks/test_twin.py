@@ -11,6 +11,7 @@ import pytest
 
 from pellucid import Sequential, zoo
 from pellucid.layers import (
+    GELU,
     Activation,
     AveragePooling2D,
     BatchNormalization,
@@ -22,20 +23,30 @@ from pellucid.layers import (
     Flatten,
     GlobalAveragePooling2D,
     GlobalMaxPooling2D,
+    GroupNormalization,
     Layer,
+    LayerNormalization,
     LeakyReLU,
     MaxPooling2D,
     ReLU,
     Rescaling,
     Residual,
     Softmax,
+    SpatialDropout2D,
+    WhiteningConv2D,
 )
 
 torch = pytest.importorskip("torch", reason="PyTorch is optional: the benchmarks compare with it")
-check_twin = pytest.importorskip("check_twin")
-torch_modules = pytest.importorskip("torch_modules")
-torch_twin = pytest.importorskip("torch_twin")
+
+from pellucid.benchmark.pytorch import check, contenders, modules, twin  # noqa: E402 - they need it
+
 torch.set_num_threads(1)  # the arrays are tiny
+
+
+def frozen(layer: Layer) -> Layer:
+    layer.trainable = False
+    return layer
+
 
 NORM = {"momentum": 0.8, "epsilon": 1e-2}
 NETWORKS: dict[str, Callable[[], list[Layer]]] = {
@@ -82,6 +93,29 @@ NETWORKS: dict[str, Callable[[], list[Layer]]] = {
         Flatten(),  # the order of the outputs is pellucid's
         Activation("log_softmax"),
     ],
+    "whitened": lambda: [
+        WhiteningConv2D(2),
+        GELU(),
+        Conv2D(4, 3, padding="same", use_bias=False),
+        GroupNormalization(2, epsilon=1e-2),
+        GELU(approximate=True),
+        LayerNormalization(epsilon=1e-2, center=False),
+        SpatialDropout2D(0.5),
+        GroupNormalization(-1, scale=False),
+        GlobalMaxPooling2D(),
+        LayerNormalization(),
+        Dense(3, activation="softmax"),
+    ],
+    "frozen": lambda: [
+        frozen(Conv2D(4, 3, activation="relu")),
+        Conv2D(4, 3),
+        frozen(BatchNormalization(**NORM)),
+        frozen(Residual([Conv2D(4, 1), ReLU()])),
+        GlobalAveragePooling2D(),
+        frozen(Dense(4, activation="tanh")),
+        frozen(BatchNormalization(**NORM)),
+        Dense(3, activation="softmax"),
+    ],
     "averaged": lambda: [Conv2D(3, 3, activation="relu"), GlobalAveragePooling2D(), Activation("softmax")],
 }  # fmt: skip
 
@@ -115,7 +149,7 @@ def test_twins_agree_for_every_kind_of_layer(name):
         model.compile("sgd", "categorical_crossentropy", metrics=())
         model = _without_last(model)
     before = {path: array.copy() for path, array in (model.params | model.state).items()}
-    errors = check_twin.check(model, *batch(model))
+    errors = check.check(model, *batch(model))
     assert errors["float64"] < 1e-12
     assert errors["pellucid"] < 1e-4
     for path, array in (model.params | model.state).items():
@@ -137,22 +171,23 @@ def test_every_kind_of_layer_is_among_them():
 @pytest.mark.parametrize("name", zoo.names())
 def test_every_network_of_the_zoo_has_a_twin(name):
     model = zoo.build(name)
-    network = torch_twin.describe(model)
+    network = twin.describe(model)
     assert json.loads(json.dumps(network.layers)) == network.layers  # fit to be sent to another process
-    assert sum(p.numel() for p in torch_modules.build(network.layers).parameters()) == model.count_params()
+    parameters = modules.build(network.layers).parameters()
+    trained = sum(array.size for array in model.trainable_params.values())
+    assert sum(p.numel() for p in parameters if p.requires_grad) == trained
 
 
 @pytest.mark.parametrize("name", ["cnn3_sigmoid", "lenet5", "resnet8", "vgg_small", "inception_small"])
 def test_twins_of_the_zoo_agree_in_float64(name):
     size = (16, 16, 3) if name == "lenet5" else (8, 8, 3)  # as small as they take
     model = compiled(zoo.build(name, size))
-    assert check_twin._check_exactly(model, *batch(model, 2)) < 1e-11
+    assert check._check_exactly(model, *batch(model, 2)) < 1e-11
 
 
 def test_probabilities_agree_in_both_memory_formats():
     model = compiled(zoo.build("resnet8", (8, 8, 3)))
     x, _ = batch(model, 5)
-    contenders = pytest.importorskip("contenders")
     ways = contenders.prediction(model, x, 2)
     assert list(ways) == ["pellucid", "PyTorch NCHW", "PyTorch channels-last"]
     ours, *theirs = (np.asarray(run()) for run in ways.values())
@@ -170,21 +205,21 @@ def _epsilon(module: Any) -> None:
 
 
 def _side(module: Any) -> None:
-    pad = next(part for part in module.modules() if isinstance(part, torch_modules.Pad))
+    pad = next(part for part in module.modules() if isinstance(part, modules.Pad))
     pad.left, pad.right = pad.right, pad.left
 
 
 @pytest.mark.parametrize("fault", [_weight, _epsilon, _side])
 def test_a_twin_that_differs_is_refused(fault, monkeypatch):
-    def wrong(model, make=torch_twin.twin):
+    def wrong(model, make=twin.twin):
         module = make(model)
         fault(module)
         return module
 
-    monkeypatch.setattr(torch_twin, "twin", wrong)
+    monkeypatch.setattr(twin, "twin", wrong)
     model = compiled(zoo.build("resnet8", (8, 8, 3)))
-    with pytest.raises(check_twin.DiffersError, match="in float64 the twin differs, most in"):
-        check_twin.check(model, *batch(model))
+    with pytest.raises(check.DiffersError, match="in float64 the twin differs, most in"):
+        check.check(model, *batch(model))
 
 
 @pytest.mark.parametrize("fault", [1.003, np.nan])
@@ -196,5 +231,5 @@ def test_a_training_step_that_is_wrong_in_float32_only_is_refused(fault, monkeyp
 
     monkeypatch.setattr(Sequential, "train_on_batch", wrong)
     model = compiled(zoo.build("cnn1_mnist", (8, 8, 1)))
-    with pytest.raises(check_twin.DiffersError, match="our float32 is off"):
-        check_twin.check(model, *batch(model))
+    with pytest.raises(check.DiffersError, match="our float32 is off"):
+        check.check(model, *batch(model))

@@ -1,4 +1,4 @@
-"""Asking trained models: evaluate, predict, summary; and the verbs that need none: check, bench, data."""
+"""Asking trained models: evaluate, predict, summary; and the verbs that need none: check, data."""
 
 import json
 
@@ -104,15 +104,6 @@ def test_check_fails_for_a_wrong_gradient(monkeypatch, capsys):
     monkeypatch.setattr(backend, "backward", wrong)
     assert cli.main(["check", "--model", "cnn1_avg", "--input-shape", "8", "8", "1", "--samples", "3"]) == 1
     assert "WRONG" in capsys.readouterr().out
-
-
-def test_bench_measures_both_tasks(command):
-    answer = command(
-        "bench", "--model", "cnn1_avg", "--backend", "numpy", "--seconds", 0.1, "--batch-size", 8, "--json"
-    )
-    assert answer.status == 0
-    assert [row["task"] for row in json.loads(answer.out)] == ["train", "predict"]
-    assert all(row["images_per_second"] > 0 for row in json.loads(answer.out))
 
 
 def test_data_verbs(command, tmp_path):

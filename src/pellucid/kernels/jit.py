@@ -3,7 +3,7 @@
 A kernel is a plain Python function with one signature, compiled by Numba when it is first called, without the GIL. Its
 machine code is kept in a folder of the user's cache, in a file whose name is a hash of everything it was made from: all
 sources of this package, the versions of Python and Numba, the CPU. So nothing stale can be found, a damaged file is
-compiled again, and a machine without a writable cache only compiles more often.
+compiled again, and a machine without a writable cache only compiles more often. What is not used any more goes (``prune``).
 
 ``PELLUCID_CACHE_DIR`` moves the cache, ``PELLUCID_CACHE_DIR=off`` does without.
 """
@@ -27,6 +27,11 @@ import numpy as np
 from numba import types
 from numba.core import compiler
 from numba.core.serialize import dumps
+
+from .prune import TEMPORARY, prune, used
+
+compiled: list[str] = []
+"""What this process had to compile, by name; what it found in the cache is not among it."""
 
 # The types kernels take. Inputs are marked read-only: such a kernel accepts writable and read-only arrays alike.
 INT, FLOAT = types.intp, types.float32
@@ -122,6 +127,7 @@ def cached(name: str, key: bytes, make: Callable[[], bytes]) -> bytes:
     data = read_cache(name, key)
     if data is None:
         data = make()
+        compiled.append(name)
         write_cache(name, key, data)
     return data
 
@@ -131,24 +137,33 @@ def read_cache(name: str, key: bytes) -> bytes | None:
     folder = cache_folder()
     if folder is None:
         return None
+    file = _cache_file(folder, name, key)
     try:
-        content = _cache_file(folder, name, key).read_bytes()
+        content = file.read_bytes()
     except OSError:
         return None
+    used(file)
     return content[32:] if hashlib.sha256(content[32:]).digest() == content[:32] else None
 
 
 def write_cache(name: str, key: bytes, data: bytes) -> None:
-    """Keep data under a key; older files of the same name and process of making are left to age out."""
+    """Keep data under a key; files of older versions are left to ``prune``."""
     folder = cache_folder()
     if folder is None:
         return
     target = _cache_file(folder, name, key)
+    _prune_once(folder)
     with contextlib.suppress(OSError):
-        file, temporary = tempfile.mkstemp(dir=folder, prefix=".writing-")
+        file, temporary = tempfile.mkstemp(dir=folder, prefix=TEMPORARY)
         with os.fdopen(file, "wb") as stream:
             stream.write(hashlib.sha256(data).digest() + data)
         os.replace(temporary, target)
+
+
+@functools.cache
+def _prune_once(folder: Path) -> None:
+    """The cache grows only where something is written, so that is when it is looked at, once per process."""
+    prune(folder)
 
 
 def _cache_file(folder: Path, name: str, key: bytes) -> Path:
@@ -175,6 +190,7 @@ class DiskCache:
 
     def save_overload(self, signature: Any, result: Any) -> None:
         data = dumps(result._reduce())
+        compiled.append(self.function.__qualname__)
         write_cache(self.function.__qualname__, self._key(signature, result.codegen), data)
 
     def flush(self) -> None:

@@ -24,6 +24,14 @@ class Peak(NamedTuple):
     gigabytes: float  # read and written per second by a large copy
     threads: int
 
+    def or_more(self, other: Peak) -> Peak:
+        """What two measurements found at most.
+
+        >>> Peak(200.0, 30.0, 2).or_more(Peak(250.0, 20.0, 2))
+        Peak(gflops=250.0, gigabytes=30.0, threads=2)
+        """
+        return Peak(max(self.gflops, other.gflops), max(self.gigabytes, other.gigabytes), self.threads)
+
 
 def measure_peak(seconds: float = 0.02, tries: int = 5) -> Peak:
     """The most arithmetic and the most bytes per second, on as many threads as the kernels use; about half a second.

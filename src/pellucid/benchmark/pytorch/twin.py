@@ -17,14 +17,18 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import nn
-from torch_modules import Description, build
 
-from pellucid import Sequential, layers
-from pellucid.ops import shape as shapes
+from ... import layers
+from ...errors import PellucidError
+from ...model import Sequential
+from ...ops import shape as shapes
+from .modules import Description, build
 
 Shape = tuple[int, ...]
-_ELEMENTWISE = (layers.ReLU, layers.LeakyReLU, layers.Dropout, layers.Rescaling)
-_OUTPUT_NOT_KEPT = (layers.Conv2D, layers.DepthwiseConv2D, layers.Dense, layers.BatchNormalization, layers.Residual)
+_ELEMENTWISE = (layers.ReLU, layers.LeakyReLU, layers.GELU, layers.Dropout, layers.Rescaling)
+_CONVOLUTIONS = (layers.Conv2D, layers.DepthwiseConv2D, layers.WhiteningConv2D)
+_NORMS = (layers.BatchNormalization, layers.GroupNormalization, layers.LayerNormalization)
+_OUTPUT_NOT_KEPT = (*_CONVOLUTIONS, *_NORMS, layers.Dense, layers.Residual)
 
 
 class Network(NamedTuple):
@@ -37,7 +41,7 @@ class Network(NamedTuple):
 
 
 def describe(model: Sequential) -> Network:
-    """A built model as plain types; ``torch_modules.build`` makes modules of them."""
+    """A built model as plain types; ``modules.build`` makes modules of them."""
     shape = tuple(model.input_shape or ())
     last = model.final_activation
     output = last if last in ("softmax", "sigmoid") else ""
@@ -63,8 +67,8 @@ def load_weights(module: nn.Module, model: Sequential) -> None:
 
 
 def gradients(module: nn.Module, model: Sequential) -> dict[str, NDArray]:
-    """The gradients a twin holds after ``backward``, under the paths and in the shapes of the model's parameters."""
-    params = model.params
+    """The gradients a twin holds after ``backward``, under the paths and in the shapes of the parameters that are trained."""
+    params = model.trainable_params
     return {
         path: link.from_torch(tensor.grad.numpy(), params[path].shape) for path, tensor, link in links(module, params)
     }
@@ -94,20 +98,23 @@ def links(module: nn.Module, arrays: dict[str, NDArray]) -> Iterator[tuple[str, 
     for part in module.modules():
         if not hasattr(part, "path"):
             continue
+        tensors = {"bias": part.bias}
+        kernel = _Link((0,))
         if isinstance(part, nn.Conv2d):
-            kh, kw, inputs, outputs = arrays[f"{part.path}/kernel"].shape
-            depthwise = inputs == part.groups and part.weight.shape[1] == 1
-            split = (kh, kw, 1, inputs * outputs) if depthwise else None
-            yield f"{part.path}/kernel", part.weight, _Link((3, 2, 0, 1), split)
-            names = {"bias": part.bias}
+            depthwise = part.in_channels == part.groups and part.weight.shape[1] == 1
+            kernel = _Link((3, 2, 0, 1), (*part.kernel_size, 1, part.out_channels) if depthwise else None)
+            tensors["kernel"] = part.weight
         elif isinstance(part, nn.Linear):
             split = None if part.rows is None else (*part.rows, part.out_features)
-            yield f"{part.path}/kernel", part.weight, _Link((1, 0) if split is None else (3, 2, 0, 1), split)
-            names = {"bias": part.bias}
+            kernel = _Link((1, 0) if split is None else (3, 2, 0, 1), split)
+            tensors["kernel"] = part.weight
         else:
-            names = {"gamma": part.weight, "beta": part.bias, "moving_mean": part.running_mean}
-            names["moving_variance"] = part.running_var
-        yield from ((f"{part.path}/{n}", t, _Link((0,))) for n, t in names.items() if f"{part.path}/{n}" in arrays)
+            tensors = {"gamma": part.weight, "beta": part.bias}
+            if isinstance(part, nn.BatchNorm1d | nn.BatchNorm2d):
+                tensors |= {"moving_mean": part.running_mean, "moving_variance": part.running_var}
+        for name, tensor in tensors.items():
+            if f"{part.path}/{name}" in arrays:
+                yield f"{part.path}/{name}", tensor, kernel if name == "kernel" else _Link((0,))
 
 
 # From layers to descriptions -----------------------------------------------------------------------------------------
@@ -151,13 +158,14 @@ def _dense_reads(rest: list[tuple[str, layers.Layer, Shape]]) -> bool:
 
 def _dense(layer: layers.Dense, shape: Shape, path: str, flattened: Shape | None) -> Description:
     size = {"inputs": math.prod(shape), "outputs": layer.units, "bias": layer.use_bias}
-    return {"kind": "dense", "path": path, "rows": None if flattened is None else list(flattened), **size}
+    rows = None if flattened is None else list(flattened)
+    return {"kind": "dense", "path": path, "rows": rows, **size, "trained": _trained(layer, weight=True, bias=True)}
 
 
 def _activated(layer: layers.Layer, in_place: bool) -> list[Description]:
     if layer.activation in (None, "linear"):
         return []
-    settings = {"negative_slope": layer.negative_slope} if isinstance(layer, layers.LeakyReLU) else {}
+    settings = {name: getattr(layer, name) for name in ("negative_slope", "approximate") if hasattr(layer, name)}
     return [{"kind": "activation", "name": layer.activation, "in_place": in_place, **settings}]
 
 
@@ -166,10 +174,10 @@ def _layer(layer: layers.Layer, shape: Shape, path: str, in_place: bool) -> list
     match layer:
         case layers.Conv2D() | layers.DepthwiseConv2D():
             return [_conv(layer, shape, path), *_activated(layer, in_place=True)]
-        case layers.BatchNormalization():
-            names = ("epsilon", "momentum", "scale", "center")
-            settings = {name: getattr(layer, name) for name in names}
-            return [{"kind": "batch_norm", "path": path, "channels": shape[-1], "image": len(shape) == 3, **settings}]
+        case layers.WhiteningConv2D():
+            return [_conv(layer, shape, path)]
+        case layers.BatchNormalization() | layers.GroupNormalization() | layers.LayerNormalization():
+            return [_norm(layer, shape, path)]
         case layers.MaxPooling2D():
             return [{"kind": "max_pool", **_window(layer, shape)}]
         case layers.AveragePooling2D():
@@ -180,6 +188,8 @@ def _layer(layer: layers.Layer, shape: Shape, path: str, in_place: bool) -> list
             return [{"kind": "global_max_pool"}]
         case layers.Dropout():
             return [{"kind": "dropout", "rate": layer.rate}]
+        case layers.SpatialDropout2D():
+            return [{"kind": "spatial_dropout", "rate": layer.rate}]
         case layers.Rescaling():
             return [{"kind": "rescaling", "scale": layer.scale, "offset": layer.offset}]
         case layers.Residual():
@@ -190,28 +200,50 @@ def _layer(layer: layers.Layer, shape: Shape, path: str, in_place: bool) -> list
             return [{"kind": "concatenate", "branches": branches}]
         case layers.Chain():
             return [{"kind": "chain", "layers": _chain(layer, shape, f"{path}/")}]
-        case layers.Activation() | layers.ReLU() | layers.LeakyReLU() | layers.Softmax():
+        case layers.Activation() | layers.ReLU() | layers.LeakyReLU() | layers.GELU() | layers.Softmax():
             return _activated(layer, in_place)
-    raise NotImplementedError(f"{type(layer).__name__} has no counterpart in PyTorch here yet: add one to {__name__}")
+    raise PellucidError(f"{type(layer).__name__} has no counterpart in PyTorch here yet: add one to {__name__}.")
 
 
 def _conv(layer: Any, shape: Shape, path: str) -> Description:
-    depthwise = isinstance(layer, layers.DepthwiseConv2D)
-    outputs = layer.output_shape(shape)[-1]
-    settings = {"strides": layer.strides, "padding": layer.padding, "dilation": layer.dilation_rate}
-    geo = shapes.geometry(shape[:2], layer.kernel_size, **settings)  # type: ignore[arg-type]
+    geo = shapes.geometry(
+        (shape[0], shape[1]),
+        layer.kernel_size,
+        strides=getattr(layer, "strides", 1),
+        padding=getattr(layer, "padding", "valid"),
+        dilation=getattr(layer, "dilation_rate", 1),
+    )
     return {
         "kind": "conv",
         "path": path,
         "inputs": shape[2],
-        "outputs": outputs,
+        "outputs": layer.output_shape(shape)[-1],
         "window": list(geo.window),
         "strides": list(geo.strides),
         "padding": [list(side) for side in geo.padding],
         "dilation": list(geo.dilation),
-        "groups": shape[2] if depthwise else layer.groups,
+        "groups": shape[2] if isinstance(layer, layers.DepthwiseConv2D) else getattr(layer, "groups", 1),
         "bias": layer.use_bias,
+        "trained": _trained(layer, weight=not isinstance(layer, layers.WhiteningConv2D), bias=True),
     }
+
+
+def _norm(layer: Any, shape: Shape, path: str) -> Description:
+    return {
+        "kind": layer.prefix,
+        "path": path,
+        "channels": shape[-1],
+        "image": len(shape) == 3,
+        "groups": shape[-1] if getattr(layer, "groups", 1) == -1 else getattr(layer, "groups", 1),
+        "epsilon": layer.epsilon,
+        "momentum": getattr(layer, "momentum", 0.0),
+        "inference": not layer.trainable,  # a frozen layer's statistics are those it has
+        "trained": _trained(layer, weight=layer.scale, bias=layer.center),
+    }
+
+
+def _trained(layer: layers.Layer, **parts: bool) -> list[str]:
+    return [name for name, trained in parts.items() if trained and layer.trainable]
 
 
 def _window(layer: Any, shape: Shape) -> Description:

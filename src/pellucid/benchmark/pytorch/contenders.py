@@ -4,51 +4,53 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable
-from typing import Any
 
 import numpy as np
 import torch
-import torch_modules
-import torch_twin
 
-OURS = "pellucid"
+from ...model import Sequential
+from ..timing import OURS
+from . import modules, twin
+
 Contenders = dict[str, Callable[[], object]]
 
 
-def training(model: Any, x: np.ndarray, y: np.ndarray, *, bfloat16: bool = False, compiled: bool = False) -> Contenders:
-    """A training step on one batch. The twins have weights of their own."""
-    output = torch_twin.describe(model).output
-    labels = torch_modules.targets(torch.from_numpy(y), model.output_shape(model.input_shape)[-1], output)
-    rate = model.optimizer.learning_rate
+def training(
+    model: Sequential, x: np.ndarray, y: np.ndarray, *, bfloat16: bool = False, compiled: bool = False
+) -> Contenders:
+    """A step of SGD on one batch, at the rate of the model's optimizer. The twins have weights of their own."""
+    network = twin.describe(model)
+    labels = modules.targets(torch.from_numpy(y), network.classes, network.output)
+    rate = float(model.optimizer.learning_rate)  # type: ignore[union-attr, arg-type]
     contenders: Contenders = {OURS: lambda: model.train_on_batch(x, y)}
     for name, module, images in _twins(model, x, bfloat16):
         module.train()
         parameters = [p for p in module.parameters() if p.requires_grad]
         ways = {name: module} | ({f"{name} compiled": torch.compile(module)} if compiled else {})
-        for way, network in ways.items():
-            contenders[way] = torch_modules.training_step(
-                network, parameters, output, images, labels, learning_rate=rate, bfloat16=bfloat16
+        for way, run in ways.items():
+            contenders[way] = modules.training_step(
+                run, parameters, network.output, images, labels, learning_rate=rate, bfloat16=bfloat16
             )
     return contenders
 
 
 def prediction(
-    model: Any, x: np.ndarray, batch_size: int, *, bfloat16: bool = False, compiled: bool = False
+    model: Sequential, x: np.ndarray, batch_size: int, *, bfloat16: bool = False, compiled: bool = False
 ) -> Contenders:
     """Probabilities for all images of x."""
-    output = torch_twin.describe(model).output
+    output = twin.describe(model).output
     contenders: Contenders = {OURS: lambda: model.predict(x, batch_size=batch_size)}
     for name, module, images in _twins(model, x, bfloat16):
         module.eval()
         ways = {name: module} | ({f"{name} compiled": torch.compile(module)} if compiled else {})
         for way, network in ways.items():
-            contenders[way] = torch_modules.predictor(network, output, images, batch_size, bfloat16=bfloat16)
+            contenders[way] = modules.predictor(network, output, images, batch_size, bfloat16=bfloat16)
     return contenders
 
 
-def _twins(model: Any, x: np.ndarray, bfloat16: bool) -> list[tuple[str, torch.nn.Module, torch.Tensor]]:
+def _twins(model: Sequential, x: np.ndarray, bfloat16: bool) -> list[tuple[str, torch.nn.Module, torch.Tensor]]:
     """The twin and the images in both memory formats."""
-    module = torch_twin.twin(model)
+    module = twin.twin(model)
     images = torch.from_numpy(x).permute(0, 3, 1, 2)  # (N, H, W, C) -> (N, C, H, W), not moved in memory
     precision = " bfloat16" if bfloat16 else ""
     return [
@@ -57,5 +59,5 @@ def _twins(model: Any, x: np.ndarray, bfloat16: bool) -> list[tuple[str, torch.n
             copy.deepcopy(module).to(memory_format=layout),
             images.clone(memory_format=layout),
         )
-        for name, layout in torch_modules.FORMATS.items()
+        for name, layout in modules.FORMATS.items()
     ]

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import platform
 import time
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
 from .. import backend
 from ..errors import PellucidError
-from .networks import find
+from . import networks
+from .receipt import cpu_name
 
 
 class Measurement(NamedTuple):
@@ -36,33 +35,21 @@ def measure(
     backends: Sequence[str],
     *,
     batch_size: int = 64,
-    input_shape: Sequence[int] = (32, 32, 3),
+    input_shape: Sequence[int] | None = None,
     classes: int = 10,
     seconds: float = 3.0,
-    threads: int | None = None,
 ) -> list[Measurement]:
-    """Train and ask a network on random images for ``seconds`` each; the first batch is kept apart."""
-    if batch_size < 1 or not 0 < seconds < 1e6:
-        raise PellucidError(
-            f"Got batches of {batch_size} and {seconds} seconds; wanted at least 1 image and more than 0 seconds."
-        )
-    if threads is not None:
-        backend.set_num_threads(threads)
-    rng = np.random.default_rng(0)
+    """Train and ask a network (see ``networks.network``) on random images for ``seconds`` each; the first batch is kept apart."""
+    if not 0 < seconds < 1e6:
+        raise PellucidError(f"Got {seconds} seconds; wanted more than 0.")
     results = []
     for engine in backends:
         with backend.using(engine):
-            model = find(name, input_shape, classes)
-            sigmoid = model.final_activation == "sigmoid"
-            model.compile("sgd", "binary_crossentropy" if sigmoid else "categorical_crossentropy", learning_rate=1e-3)
-            shape = model.input_shape or tuple(input_shape)
-            x = rng.standard_normal((batch_size, *shape), np.float32)
-            y = rng.integers(max(2, model.output_shape(shape)[-1]), size=batch_size)
-            border, model.preprocessing = model.preprocessing, None  # the images are random already
-            flops = 2 * model.multiply_adds(shape) / 1e9
+            model = networks.network(name, input_shape, classes)
+            x, y = networks.images(model, batch_size)
+            flops = 2 * model.multiply_adds(model.input_shape or ()) / 1e9
             train = _time(lambda: model.train_on_batch(x, y), seconds)  # noqa: B023 - called before the next round
             ask = _time(lambda: model.predict(x, batch_size=batch_size), seconds)  # noqa: B023
-            model.preprocessing = border
         results.append(_measurement(engine, "train", train, batch_size, 3 * flops))
         results.append(_measurement(engine, "predict", ask, batch_size, flops))
     return results
@@ -87,14 +74,3 @@ def _measurement(engine: str, task: str, times: list[float], batch_size: int, gf
     return Measurement(
         engine, task, median, slow, fast, median * gflop, times[0], len(times) - 1, batch_size, threads, cpu_name()
     )
-
-
-def cpu_name() -> str:
-    """The processor's name, as far as the system tells."""
-    try:
-        for line in Path("/proc/cpuinfo").read_text().splitlines():
-            if line.startswith("model name"):
-                return line.partition(":")[2].strip()
-    except OSError:
-        pass
-    return platform.processor() or platform.machine()

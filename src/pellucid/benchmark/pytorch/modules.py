@@ -1,7 +1,7 @@
 """PyTorch networks from plain descriptions.
 
-Knows nothing of pellucid, so that a process which holds PyTorch alone can build and train the same network: that is what
-memory and start-up are measured on. ``torch_twin`` writes the descriptions.
+Needs nothing of pellucid, so that a process which holds PyTorch alone can build and train the same network: that is what
+memory and start-up are measured on. ``twin`` writes the descriptions.
 
 The networks are written as a PyTorch user would write them: padding inside the convolution where PyTorch can, ReLU in place
 where nothing else needs its input, the fused optimizer, the loss on logits.
@@ -43,6 +43,27 @@ class AverageOfImage(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         inside = F.avg_pool2d(self.pad(torch.ones_like(x[:1, :1])), self.window, self.strides)
         return F.avg_pool2d(self.pad(x), self.window, self.strides) / inside
+
+
+class ChannelNorm(nn.LayerNorm):
+    """Layer normalisation of every pixel's channels, which are not the last axis here."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return super().forward(x.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)  # as (N, H, W, C)
+
+
+class FrozenBatchNorm1d(nn.BatchNorm1d):
+    """Batch normalisation that uses its moving statistics in training too."""
+
+    def train(self, mode: bool = True) -> nn.Module:
+        return super().train(False)
+
+
+class FrozenBatchNorm2d(nn.BatchNorm2d):
+    """The same for images."""
+
+    def train(self, mode: bool = True) -> nn.Module:
+        return super().train(False)
 
 
 class Residual(nn.Module):
@@ -100,13 +121,20 @@ def _dense(layer: Description) -> list[nn.Module]:
     return [_placed(nn.Linear(layer["inputs"], layer["outputs"], bias=layer["bias"]), layer)]
 
 
-def _norm(layer: Description) -> list[nn.Module]:
-    kind = nn.BatchNorm2d if layer["image"] else nn.BatchNorm1d
+def _batch_norm(layer: Description) -> list[nn.Module]:
+    kinds = (FrozenBatchNorm1d, FrozenBatchNorm2d) if layer["inference"] else (nn.BatchNorm1d, nn.BatchNorm2d)
     # The two libraries call the two parts of the moving average the other way round.
-    module = kind(layer["channels"], eps=layer["epsilon"], momentum=1 - layer["momentum"])
-    module.weight.requires_grad_(layer["scale"])
-    module.bias.requires_grad_(layer["center"])
-    return [_placed(module, layer)]
+    settings = {"eps": layer["epsilon"], "momentum": 1 - layer["momentum"]}
+    return [_placed(kinds[layer["image"]](layer["channels"], **settings), layer)]
+
+
+def _group_norm(layer: Description) -> list[nn.Module]:
+    return [_placed(nn.GroupNorm(layer["groups"], layer["channels"], eps=layer["epsilon"]), layer)]
+
+
+def _layer_norm(layer: Description) -> list[nn.Module]:
+    kind = ChannelNorm if layer["image"] else nn.LayerNorm
+    return [_placed(kind(layer["channels"], eps=layer["epsilon"]), layer)]
 
 
 def _max_pool(layer: Description) -> list[nn.Module]:
@@ -127,6 +155,8 @@ def _activation(layer: Description) -> list[nn.Module]:
         return [nn.ReLU(inplace=layer["in_place"])]
     if layer["name"] == "leaky_relu":
         return [nn.LeakyReLU(layer.get("negative_slope", 0.3))]
+    if layer["name"] == "gelu":
+        return [nn.GELU(approximate="tanh" if layer.get("approximate") else "none")]
     return [_ACTIVATIONS[layer["name"]]()]
 
 
@@ -135,7 +165,6 @@ _ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {
     "tanh": nn.Tanh,
     "elu": nn.ELU,
     "silu": nn.SiLU,
-    "gelu": nn.GELU,
     "softmax": lambda: nn.Softmax(1),
     "log_softmax": lambda: nn.LogSoftmax(1),
 }
@@ -143,7 +172,9 @@ _ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {
 _MAKERS: dict[str, Callable[[Description], list[nn.Module]]] = {
     "conv": _conv,
     "dense": _dense,
-    "batch_norm": _norm,
+    "batch_norm": _batch_norm,
+    "group_norm": _group_norm,
+    "layer_norm": _layer_norm,
     "max_pool": _max_pool,
     "average_pool": _average_pool,
     "activation": _activation,
@@ -152,6 +183,7 @@ _MAKERS: dict[str, Callable[[Description], list[nn.Module]]] = {
     "flatten": lambda layer: [nn.Flatten()],
     "flatten_channels_last": lambda layer: [Apply(lambda x: x.permute(0, 2, 3, 1).flatten(1))],
     "dropout": lambda layer: [nn.Dropout(layer["rate"])],
+    "spatial_dropout": lambda layer: [nn.Dropout2d(layer["rate"])],
     "rescaling": lambda layer: [Apply(lambda x: x * layer["scale"] + layer["offset"] if layer["offset"] else x * layer["scale"])],
     "chain": lambda layer: [build(layer["layers"])],
     "residual": lambda layer: [
@@ -163,6 +195,8 @@ _MAKERS: dict[str, Callable[[Description], list[nn.Module]]] = {
 
 def _placed(module: nn.Module, layer: Description) -> nn.Module:
     module.path, module.rows = layer["path"], layer.get("rows")  # type: ignore[assignment]
+    for name, parameter in module.named_parameters():
+        parameter.requires_grad_(name in layer["trained"])
     return module
 
 
@@ -183,7 +217,9 @@ def loss_function(output: str) -> Callable[[Tensor, Tensor], Tensor]:
 
 def targets(labels: Tensor, classes: int, output: str) -> Tensor:
     """Labels as the loss wants them: one yes-or-no answer per output for sigmoid."""
-    return F.one_hot(labels, classes).float() if output == "sigmoid" else labels
+    if output != "sigmoid":
+        return labels
+    return labels[:, None].float() if classes == 1 else F.one_hot(labels, classes).float()
 
 
 def training_step(

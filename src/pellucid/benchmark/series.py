@@ -1,0 +1,54 @@
+"""One network after another: each is measured, told of and kept before the next one's turn."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+from .receipt import Result, headline, save
+
+WIDTH = 150  # of tables in a file
+
+
+def series(
+    result: Result,
+    names: Iterable[str],
+    measure: Callable[[str], dict[str, Any]],
+    *,
+    line: Callable[[dict[str, Any]], str],
+    table: Callable[[Result], Any],
+    path: Path | None = None,
+    console: Any = None,
+) -> int:
+    """Add a row per network to ``result`` and print it; at the end a table. 1 if a network was refused, else 0.
+
+    The file ``path`` is written after every network, so that what is measured is not lost if the next one takes too long.
+    """
+    console = console or make_console()
+    result["networks"] = []
+    for name in names:
+        with console.status(name):
+            row = {"network": name} | measure(name)
+        result["networks"].append(row)
+        if path is not None:
+            save(result, path)
+        console.print(f"{name}: {refusal(row) or line(row)}", highlight=False, soft_wrap=True)
+    drawn = table(result)
+    drawn.caption, drawn.caption_justify = headline(result), "left"
+    drawn.title_justify = "left"
+    console.print(drawn)
+    return 1 if any("refused" in row for row in result["networks"]) else 0
+
+
+def refusal(row: dict[str, Any]) -> str:
+    """Why a network was not timed, or nothing."""
+    return f"not timed: {row['refused']}" if "refused" in row else ""
+
+
+def make_console(stderr: bool = False) -> Any:
+    """Where tables go; as wide as they need to be when that is a file."""
+    from rich.console import Console
+
+    terminal = Console(stderr=stderr)
+    return terminal if terminal.is_terminal else Console(stderr=stderr, width=WIDTH)

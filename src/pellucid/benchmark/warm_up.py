@@ -1,0 +1,81 @@
+"""Compiling ahead: what a network will need is in the cache of machine code before anybody waits for it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from .. import backend
+from ..errors import PellucidError
+from ..layers import Dense
+from ..model import Sequential
+from ..optimizers import OPTIMIZERS
+from . import networks
+
+BATCHES = (1, 64, 256)  # one image alone, a training's batch, predict's: kernels are chosen by shapes
+
+
+class WarmUp(NamedTuple):
+    """What a network, or the optimizers, had compiled."""
+
+    name: str
+    functions: int  # that were not in the cache
+    seconds: float
+
+
+def warm_up(names: Sequence[str], input_shape: Sequence[int] | None = None, classes: int = 10) -> Iterator[WarmUp]:
+    """Compile the kernels of networks (see ``networks.network``), one network after another, and at last those of all optimizers.
+
+    Each is trained for a step and asked, on random images.
+    """
+    for name in names:
+        yield _counted(name, lambda: _train_and_ask(networks.network(name, input_shape, classes)))  # noqa: B023 - called at once
+    yield _counted("optimizers", _step_with_every_optimizer)
+
+
+def cache_folder() -> Path:
+    """Where machine code is kept.
+
+    Raises
+    ------
+    PellucidError
+        if no kernels are used or none can be kept, so that there is nothing to warm up.
+    """
+    if backend.get_backend() != "native":
+        raise PellucidError("The NumPy backend compiles nothing: leave PELLUCID_BACKEND unset or set it to native.")
+    from ..kernels import jit
+
+    folder = jit.cache_folder()
+    if folder is None:
+        raise PellucidError(
+            "Compiled kernels cannot be kept: PELLUCID_CACHE_DIR is off, or no folder can be written to. "
+            "Let PELLUCID_CACHE_DIR name a folder of yours."
+        )
+    return folder
+
+
+def _counted(name: str, work: Callable[[], object]) -> WarmUp:
+    from ..kernels import jit
+
+    before, start = len(jit.compiled), time.perf_counter()
+    work()
+    return WarmUp(name, len(jit.compiled) - before, time.perf_counter() - start)
+
+
+def _train_and_ask(model: Sequential) -> None:
+    for batch in BATCHES:
+        x, y = networks.images(model, batch)
+        model.predict(x, batch_size=batch)
+        if batch == BATCHES[1]:
+            model.train_on_batch(x, y)
+
+
+def _step_with_every_optimizer() -> None:
+    for name in OPTIMIZERS:
+        model = Sequential([Dense(2, activation="softmax")])
+        model.compile(name, input_shape=(2,), metrics=())
+        model.train_on_batch(np.zeros((2, 2), np.float32), np.array([0, 1]))
