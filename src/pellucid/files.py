@@ -38,6 +38,11 @@ def write_atomically(path: str | os.PathLike[str], write: Callable[[Path], objec
     flush_folder(path.parent)
 
 
+def write_text(path: str | os.PathLike[str], text: str) -> None:
+    """``write_atomically`` of a text, in UTF-8."""
+    write_atomically(path, lambda temporary: temporary.write_text(text, encoding="utf-8"))
+
+
 def flush_folder(folder: Path) -> None:
     """Flush a folder's list of names to the disk, so that a rename outlives a power cut (POSIX only)."""
     if os.name != "posix":

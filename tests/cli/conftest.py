@@ -6,7 +6,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -28,13 +28,15 @@ class Answer:
         return json.loads(self.out)
 
 
-def start(*arguments: object, cwd: Path, backend: str = "numpy", **options) -> subprocess.Popen:
-    """Begin a command. NumPy is the default here: its process starts fastest."""
+def start(
+    *arguments: object, cwd: Path, backend: str = "numpy", prefix: Sequence[str] = (), **options
+) -> subprocess.Popen:
+    """Begin a command, itself the argument of another one that is its ``prefix``. NumPy starts fastest."""
     environment = {**os.environ, "PELLUCID_BACKEND": backend, "COLUMNS": "200", "PYTHONWARNINGS": "error"}
     environment.pop("PELLUCID_DEBUG", None)
     environment.pop("PELLUCID_DATA", None)
     return subprocess.Popen(
-        [sys.executable, "-m", "pellucid", *map(str, arguments)],
+        [*prefix, sys.executable, "-m", "pellucid", *map(str, arguments)],
         cwd=cwd,
         env=environment,
         stdin=subprocess.DEVNULL,

@@ -125,6 +125,21 @@ def test_metrics_are_lines_of_strict_json(tmp_path):
     assert lines(path)[-1] == {"test_loss": 0.5, "test_accuracy": 0.25}
 
 
+def test_a_line_that_does_not_fit_on_the_disk_leaves_none_of_itself(tmp_path):
+    resource = pytest.importorskip("resource")
+    metrics = MetricsFile(tmp_path / "metrics.jsonl")
+    metrics.append({"epoch": 1})
+    before = metrics.path.read_text()
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (len(before) + 5, hard))
+    try:
+        with pytest.raises(OSError, match="No space left"):
+            metrics.append({"epoch": 2})
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert metrics.path.read_text() == before
+
+
 def test_each_line_is_there_when_its_epoch_ends(tmp_path):
     path = tmp_path / "metrics.jsonl"
 

@@ -66,7 +66,7 @@ def test_verbose_0_is_silent_but_trouble_is_still_told(capfd):
 def test_why_it_stopped_is_said():
     out = io.StringIO()
     run(Display(stream=out), TimeLimit(1e-9))
-    assert out.getvalue() == "Stopped: the time limit of 1e-09 seconds.\n"
+    assert out.getvalue() == "Stopped early: the time limit of 1e-09 seconds.\n"
 
 
 @pytest.fixture
@@ -205,4 +205,4 @@ def test_early_stopping_speaks_through_the_display(terminal):
             return {"loss": 1.0}
 
     run(Display(stream=terminal), EarlyStopping(patience=1), model=Stuck())
-    assert "Stopped: no better val_loss for 1 epochs." in terminal.getvalue()
+    assert "Stopped early: no better val_loss for 1 epochs." in terminal.getvalue()

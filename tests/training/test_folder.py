@@ -1,13 +1,16 @@
 """The run folder: never overwritten, trained in by one process at a time."""
 
 import os
+import shutil
 import subprocess
 import sys
 
 import pytest
 
 from pellucid.errors import FileFormatError, PellucidError
-from pellucid.training import RunFolder
+from pellucid.training import BestModel, Callback, Checkpointer, KeepFolder, MetricsFile, RunFolder, fit, latest
+
+from .models import Stub, lines, points, timeless
 
 
 def test_create_and_open(tmp_path):
@@ -149,3 +152,73 @@ def test_a_file_system_without_locks_does_not_prevent_training(tmp_path, monkeyp
     monkeypatch.setattr(fcntl, "flock", refuse)
     with RunFolder.create(tmp_path / "run", "").locked():
         pass
+
+
+@pytest.mark.parametrize(
+    ("make", "words"),
+    [
+        (lambda path: path.write_text("mine"), r"not overwritten\. It is a file\. Choose another folder with --out\.$"),
+        (lambda path: (path / "sub").mkdir(parents=True), r"It is not empty and no run\. Choose another"),
+        (
+            lambda path: RunFolder.create(path, ""),
+            r"Continue that run with `pellucid resume .*taken`, or choose another",
+        ),
+    ],
+)
+def test_only_a_run_is_proposed_for_resuming(tmp_path, make, words):
+    make(tmp_path / "taken")
+    with pytest.raises(PellucidError, match=words):
+        RunFolder.create(tmp_path / "taken", "")
+
+
+class Vanish(Callback):
+    """The run's folder is removed, and perhaps something else stands in its place."""
+
+    def __init__(self, path, step, then=lambda path: None):
+        self.path, self.step, self.then = path, step, then
+
+    def on_batch_end(self, run, scores):
+        if run.progress.step == self.step:
+            shutil.rmtree(self.path)
+            self.then(self.path)
+
+
+def train(folder, *callbacks):
+    (folder.path / "data.json").write_text("{}")
+    x, y = points()
+    with folder.locked():
+        kept = [KeepFolder(folder, "data.json"), MetricsFile(folder.metrics), BestModel(folder.model)]
+        settings = {"batch_size": 5, "epochs": 4, "validation": (x, y)}
+        fit(Stub(), x, y, **settings, callbacks=[*kept, Checkpointer(folder.checkpoints), *callbacks])
+
+
+@pytest.mark.parametrize("step", [3, 5, 12, 20])
+def test_a_run_folder_that_disappears_is_made_again(tmp_path, capsys, step):
+    folder, other = (RunFolder.create(tmp_path / name, "epochs = 4") for name in ("run", "whole"))
+
+    class Second(Callback):
+        order = 10
+
+        def on_epoch_end(self, run, row):
+            if row["epoch"] == 4 and step < 20:
+                with pytest.raises(PellucidError, match="Another process"), RunFolder.open(folder.path).locked():
+                    pass
+
+    train(other)
+    train(folder, Vanish(folder.path, step), Second())
+    assert capsys.readouterr().err.count("had disappeared and is made again") == 1
+    assert RunFolder.open(folder.path).read_config() == "epochs = 4"
+    assert (folder.path / "data.json").read_text() == "{}"
+    assert timeless(lines(folder.metrics)) == timeless(lines(other.metrics))
+    assert latest(folder.checkpoints).progress.epoch == 4
+    assert folder.model.is_file()
+    with folder.locked():
+        pass
+
+
+def test_a_run_folder_that_cannot_be_made_again_does_not_end_the_training(tmp_path, capsys):
+    folder = RunFolder.create(tmp_path / "run", "")
+    train(folder, Vanish(folder.path, 7, lambda path: path.write_text("in the way")))
+    said = capsys.readouterr().err
+    assert "run has disappeared and cannot be made again" in said
+    assert "The checkpoint of step 10 could not be written" in said

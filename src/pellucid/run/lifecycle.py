@@ -12,7 +12,7 @@ from typing import Any
 
 from ..config import RunConfig, complete, read
 from ..errors import DataError, PellucidError
-from ..files import write_atomically
+from ..files import write_text
 from ..model import Sequential, load
 from ..training import (
     BestModel,
@@ -21,6 +21,7 @@ from ..training import (
     EarlyStopping,
     Evidence,
     History,
+    KeepFolder,
     MetricsFile,
     NonFiniteLossError,
     Progress,
@@ -126,8 +127,7 @@ def resume(
         if progress is not None and progress.epoch < (config.training.epochs or 0):
             say(f"Going on in epoch {progress.epoch + 1} of {config.training.epochs}, after step {progress.step:,}.")
         if overrides:
-            text = prepared.config.to_toml()
-            write_atomically(folder.config, lambda temporary: temporary.write_text(text, encoding="utf-8"))
+            write_text(folder.config, prepared.config.to_toml())
         record_data(folder, prepared)
         return _run(prepared, folder, progress, callbacks, say)
 
@@ -200,6 +200,7 @@ def _callbacks(prepared: Prepared, folder: RunFolder) -> list[Callback]:
     )
     callbacks: list[Callback] = [
         StopOnSignal(f"pellucid resume {shlex.quote(str(folder.path))}"),
+        KeepFolder(folder, "data.json"),
         MetricsFile(folder.metrics),
         BestModel(folder.model, monitor=monitor),
         Evidence(folder.failures),

@@ -9,7 +9,7 @@ from pathlib import Path
 from ..config import RunConfig
 from ..data import SOURCES
 from ..data.dataset import parts_of
-from ..files import write_atomically
+from ..files import write_text
 from ..training import RunFolder
 from .prepare import Prepared
 
@@ -27,8 +27,7 @@ def record_data(folder: RunFolder, prepared: Prepared) -> None:
         "fingerprint": dataset.fingerprint,
         **dataset.provenance,
     }
-    text = json.dumps(record, indent=1, default=str)
-    write_atomically(folder.path / "data.json", lambda temporary: temporary.write_text(text, encoding="utf-8"))
+    write_text(folder.path / "data.json", json.dumps(record, indent=1, default=str))
     prepared.model.training_summary.update(
         network=config.model.name,
         data=config.data.model_dump(mode="json", exclude_none=True),

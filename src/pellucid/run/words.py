@@ -64,4 +64,5 @@ def conclude(
     say(f"Metrics:  {folder.metrics}")
     say(f"Next:     pellucid predict {path} picture.png")
     say(f"          pellucid evaluate {path}")
-    say(f"          pellucid resume {path} --epochs {2 * (prepared.config.training.epochs or 1)}")
+    more = f" --epochs {2 * (prepared.config.training.epochs or 1)}" if history.stop_reason is None else ""
+    say(f"          pellucid resume {path}{more}")

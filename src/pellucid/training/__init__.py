@@ -15,7 +15,7 @@ from .checkpoint import (
 )
 from .checkpointer import Checkpointer
 from .display import Display
-from .folder import RunFolder
+from .folder import KeepFolder, RunFolder
 from .loop import Training, fit
 from .nonfinite import Evidence, NonFiniteLossError
 from .progress import History, Progress
@@ -33,6 +33,7 @@ __all__ = [
     "EarlyStopping",
     "Evidence",
     "History",
+    "KeepFolder",
     "MetricsFile",
     "NonFiniteLossError",
     "Progress",

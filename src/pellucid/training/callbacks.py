@@ -7,6 +7,7 @@ carry it, so that a resumed training is the training.
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
 import math
 import os
@@ -164,11 +165,16 @@ class MetricsFile(Callback):
         self._write(training, training.progress.history)
 
     def append(self, row: Row) -> None:
-        """Add one more line, for example the test scores at the very end. Raises ``OSError`` if that fails."""
-        with open(self.path, "a", encoding="utf-8") as file:
-            file.write(strict_json.dumps(row) + "\n")
-            file.flush()
-            os.fsync(file.fileno())
+        """Add one more line, for example the test scores at the very end. Raises ``OSError``, and adds nothing, if that fails."""
+        with open(self.path, "ab", buffering=0) as file:
+            size, line = os.fstat(file.fileno()).st_size, (strict_json.dumps(row) + "\n").encode()
+            try:
+                if file.write(line) < len(line):
+                    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(self.path))
+                os.fsync(file.fileno())
+            except OSError:
+                os.ftruncate(file.fileno(), size)  # no half lines
+                raise
 
     def _write(self, training: Training, rows: list[Row]) -> None:
         try:
@@ -177,7 +183,7 @@ class MetricsFile(Callback):
             else:
                 lines = "".join(strict_json.dumps(row) + "\n" for row in rows)
                 self.path.parent.mkdir(parents=True, exist_ok=True)
-                files.write_atomically(self.path, lambda temporary: temporary.write_text(lines, encoding="utf-8"))
+                files.write_text(self.path, lines)
             self.complete = True
         except OSError as error:
             self.complete = False
@@ -202,7 +208,8 @@ class BestModel(Callback):
     def on_epoch_end(self, training: Training, row: Row) -> None:
         watched = training.validated or not self.monitor.startswith("val_")
         value = _monitored(row, self.monitor, type(self).__name__) if watched else None
-        if value is None or _better(value, self.best, self.sign) or self.best_epoch is None:
+        gone = self.best_epoch is None or not self.path.is_file()  # a model that is not the best is better than none
+        if value is None or _better(value, self.best, self.sign) or gone:
             self.best, self.best_epoch = value, row["epoch"]
             self._save(training, row)
 

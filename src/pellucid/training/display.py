@@ -63,7 +63,7 @@ class Display(Callback):
             self._screen.end(training)
             reason = training.progress.stop_reason
             if reason and reason not in SIGNALS and training.error is None:
-                self._screen.message(f"Stopped: {reason}.")
+                self._screen.message(f"Stopped early: {reason}.")
 
     def on_message(self, text: str) -> bool:
         if self._screen is None:

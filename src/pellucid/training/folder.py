@@ -7,10 +7,16 @@ import os
 import socket
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING, ClassVar
 
 from .. import files
 from ..errors import FileFormatError, PellucidError
+from .callbacks import Callback, reason
 from .checkpointer import sweep
+from .progress import Row
+
+if TYPE_CHECKING:
+    from .loop import Training
 
 
 class RunFolder:
@@ -31,6 +37,7 @@ class RunFolder:
         self.model = self.path / "model.safetensors"
         self.failures = self.path / "failures"
         self.report = self.path / "report"
+        self._lock: int | None = None
 
     @classmethod
     def create(cls, path: str | os.PathLike[str], config_toml: str) -> RunFolder:
@@ -42,16 +49,18 @@ class RunFolder:
             if there is something at ``path`` already, or the folder cannot be made there.
         """
         folder = cls(path)
-        taken = PellucidError(
-            f"{folder.path} exists already and is not overwritten. "
-            f"Continue that run with `pellucid resume {folder.path}`, or choose another folder with --out."
-        )
+        what = "Choose another folder with --out."
+        if folder.config.is_file():
+            what = f"Continue that run with `pellucid resume {folder.path}`, or choose another folder with --out."
+        elif folder.path.exists():
+            what = f"It is {'not empty and no run' if folder.path.is_dir() else 'a file'}. {what}"
+        taken = PellucidError(f"{folder.path} exists already and is not overwritten. {what}")
         try:
             folder.path.mkdir(parents=True, exist_ok=True)
             if os.listdir(folder.path):
                 raise taken
             folder.checkpoints.mkdir()  # of two processes that come this far only one gets through
-            files.write_atomically(folder.config, lambda temporary: temporary.write_text(config_toml, encoding="utf-8"))
+            files.write_text(folder.config, config_toml)
         except FileExistsError as error:
             raise taken from error
         except OSError as error:
@@ -91,30 +100,71 @@ class RunFolder:
         PellucidError
             if another process holds the lock, or the folder is read-only.
         """
-        file = self.path / ".lock"
+        self._take_lock()
         try:
-            handle = os.open(file, os.O_RDWR | os.O_CREAT, 0o666)
-        except OSError as error:
-            raise PellucidError(
-                f"{self.path} cannot be written to ({error.strerror or error}): training there is not possible."
-            ) from error
-        try:
-            if not _lock(handle):
-                owner = os.pread(handle, 200, 0).decode(errors="replace") if hasattr(os, "pread") else ""
-                raise PellucidError(
-                    f"Another process{f' ({owner})' if owner else ''} is training in {self.path}. Wait for it, or stop it first."
-                )
-            with contextlib.suppress(
-                OSError
-            ):  # on a full disk the lock holds all the same, it only cannot say whose it is
-                os.ftruncate(handle, 0)
-                os.write(handle, f"process {os.getpid()} on {socket.gethostname()}".encode())
             with contextlib.suppress(OSError):
                 for folder in (self.path, self.checkpoints):
                     sweep(folder)
             yield
         finally:
-            os.close(handle)  # gives the lock back, as the end of the process would
+            self._give_lock_back()
+
+    def _take_lock(self) -> None:
+        try:
+            handle = os.open(self.path / ".lock", os.O_RDWR | os.O_CREAT, 0o666)
+        except OSError as error:
+            raise PellucidError(
+                f"{self.path} cannot be written to ({error.strerror or error}): training there is not possible."
+            ) from error
+        if not _lock(handle):
+            owner = os.pread(handle, 200, 0).decode(errors="replace") if hasattr(os, "pread") else ""
+            os.close(handle)
+            raise PellucidError(
+                f"Another process{f' ({owner})' if owner else ''} is training in {self.path}. Wait for it, or stop it first."
+            )
+        with contextlib.suppress(OSError):  # on a full disk the lock holds all the same, it only cannot say whose it is
+            os.ftruncate(handle, 0)
+            os.write(handle, f"process {os.getpid()} on {socket.gethostname()}".encode())
+        self._lock = handle
+
+    def _give_lock_back(self) -> None:
+        if self._lock is not None:
+            os.close(self._lock)  # as the end of the process would
+            self._lock = None
+
+
+class KeepFolder(Callback):
+    """Make the run's folder again if it disappears while the training goes on: its config, its other ``texts``, the lock.
+
+    The other callbacks make what is theirs; so the run can still be resumed, and its model is not lost.
+    """
+
+    order: ClassVar[int] = -1  # before those that write there
+
+    def __init__(self, folder: RunFolder, *texts: str) -> None:
+        self.folder = folder
+        self.paths = [folder.config, *(folder.path / name for name in texts)]
+        self.texts: dict[Path, str] = {}
+
+    def on_train_begin(self, training: Training) -> None:
+        self.texts = {path: path.read_text(encoding="utf-8") for path in self.paths if path.is_file()}
+
+    def on_epoch_end(self, training: Training, row: Row) -> None:
+        if self.folder.config.is_file():
+            return
+        try:
+            self.folder.checkpoints.mkdir(parents=True, exist_ok=True)
+            self.folder._give_lock_back()
+            self.folder._take_lock()
+            for path, text in self.texts.items():
+                files.write_text(path, text)
+            training.say(f"{self.folder.path} had disappeared and is made again; what only stood there is gone.")
+        except (OSError, PellucidError) as error:
+            training.say(f"{self.folder.path} has disappeared and cannot be made again ({reason(error)}).")
+
+    def on_train_end(self, training: Training) -> None:
+        if training.progress.step:
+            self.on_epoch_end(training, {})
 
 
 def _lock(handle: int) -> bool:

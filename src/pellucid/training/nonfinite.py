@@ -101,7 +101,7 @@ class Evidence(Callback):
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
             arrayfile.write(path, arrays, {"evidence": text})
-            files.write_atomically(path.with_suffix(".json"), lambda temporary: temporary.write_text(text, "utf-8"))
+            files.write_text(path.with_suffix(".json"), text)
             training.say(f"The batch and the weights of step {failure.step} are kept in {path}.")
         except OSError as error:
             training.say(f"What led to it could not be kept in {path} ({reason(error)}).")
