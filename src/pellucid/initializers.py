@@ -76,7 +76,7 @@ def identity(shape: tuple[int, ...], fans: tuple[int, int], rng: np.random.Gener
     same = min(shape[-2:])
     centre = tuple(size // 2 for size in shape[:-2])
     kernel[..., :same] = 0
-    kernel[(*centre, range(same), range(same))] = 1
+    kernel[centre][np.arange(same), np.arange(same)] = 1
     return kernel
 
 

@@ -13,6 +13,9 @@ from numpy.typing import NDArray
 
 from . import backend, border, losses, modelfile, nonfinite, optimizers
 from . import metrics as scores
+from .augmentation import Augmentation, Augmenter
+from .augmentation import get as get_augmentation
+from .augmentation.augmenter import normalised
 from .differentiation import CheckedGradient, gradient_errors
 from .errors import PellucidError
 from .layers.base import Layer, Shape
@@ -145,9 +148,12 @@ class Sequential(Chain):
         if self.data_format == "channels_first" and x.ndim == 4:
             x = x.transpose(0, 2, 3, 1)  # (N, C, H, W) -> (N, H, W, C)
         if self.preprocessing is not None:
-            x = self.preprocessing(x)
-        dtype = next(iter(self.params.values()), np.zeros(0, np.float32)).dtype
-        return np.ascontiguousarray(x, dtype)
+            x = normalised(x, self.preprocessing)
+        return np.ascontiguousarray(x, self._dtype)
+
+    @property
+    def _dtype(self) -> np.dtype:
+        return next(iter(self.params.values()), np.zeros(0, np.float32)).dtype
 
     def _batches(self, x: NDArray, batch_size: int) -> Iterator[tuple[slice, NDArray]]:
         x = self.check_input(x)
@@ -182,15 +188,16 @@ class Sequential(Chain):
         sample_weight: NDArray | None = None,
         epoch: int = 0,
         indices: NDArray | None = None,
+        prepared: bool = False,
     ) -> tuple[dict[str, float], dict[str, NDArray]]:
         """Loss and metrics of one batch in training mode, and the gradient of the loss by every parameter, by path.
 
-        Frozen parameters have none: see ``Layer.trainable``.
+        Frozen parameters have none: see ``Layer.trainable``. ``prepared=True`` says that ``x`` is already as the layers see it.
         """
         loss, op, network = self._learner()
         rng = Randomness.for_batch(self.seed, epoch, np.arange(len(x)) if indices is None else indices)
         network = self._plan(network, training=True)
-        outputs, tape = Chain.forward(network, self.to_input(x), training=True, rng=rng)
+        outputs, tape = Chain.forward(network, x if prepared else self.to_input(x), training=True, rng=rng)
         value, saved = loss.forward(op, outputs, y, sample_weight)
         logs = {"loss": float(value)} | self._scores(outputs, y, op)
         _, gradients = Chain.backward(network, backend.backward(1.0, saved), tape.once(), input_gradient=False)
@@ -205,6 +212,7 @@ class Sequential(Chain):
         sample_weight: NDArray | None = None,
         epoch: int = 0,
         indices: NDArray | None = None,
+        prepared: bool = False,
     ) -> dict[str, float]:
         """One step of learning on one batch; returns its loss and metrics (before the step).
 
@@ -212,7 +220,8 @@ class Sequential(Chain):
         A loss that is NaN or infinite leaves the weights as they are; so does a gradient, which is not returned, and so
         raises ``FloatingPointError``.
         """
-        logs, gradients = self.gradients(x, y, sample_weight=sample_weight, epoch=epoch, indices=indices)
+        which: dict[str, Any] = {"sample_weight": sample_weight, "epoch": epoch, "indices": indices}
+        logs, gradients = self.gradients(x, y, **which, prepared=prepared)
         if not math.isfinite(logs["loss"]):
             return logs
         if gradients and not math.isfinite(
@@ -230,6 +239,7 @@ class Sequential(Chain):
         sample_weight: NDArray | None = None,
         epoch: int = 0,
         indices: NDArray | None = None,
+        prepared: bool = False,
     ) -> str | None:
         """What is the first in a step to be NaN or infinite, in words; None if nothing is. The arguments of ``train_step``."""
         loss, op, network = self._learner()
@@ -239,7 +249,23 @@ class Sequential(Chain):
             return value, lambda: backend.backward(1.0, saved)
 
         rng = Randomness.for_batch(self.seed, epoch, np.arange(len(x)) if indices is None else indices)
-        return nonfinite.first_in_step(network, self.to_input(x), loss_of, rng)
+        return nonfinite.first_in_step(network, x if prepared else self.to_input(x), loss_of, rng)
+
+    def augmenter(self, augmentation: str | Augmentation | None) -> Augmenter | None:
+        """What makes augmented batches for this model, ready for ``train_step(…, prepared=True)``; None for no augmentation."""
+        chosen = get_augmentation(augmentation)
+        shape = self.input_shape or ()
+        if not chosen:
+            return None
+        return Augmenter(
+            chosen,
+            shape=shape,
+            seed=self.seed,
+            preprocessing=self.preprocessing,
+            classes=self.output_shape(shape)[-1],
+            channels_first=self.data_format == "channels_first",
+            dtype=self._dtype,
+        )
 
     def train_on_batch(self, x: NDArray, y: NDArray, sample_weight: NDArray | None = None) -> float:
         """One step of learning on one batch; returns its loss (before the step)."""
@@ -263,12 +289,14 @@ class Sequential(Chain):
         shuffle: bool = True,
         sample_weight: NDArray | None = None,
         class_weight: dict[int, float] | None = None,
+        augmentation: str | Augmentation | None = None,
         verbose: int = 1,
     ) -> History:
         """Train for ``epochs`` passes over (x, y); returns the history of losses and metrics. A second call goes on.
 
         ``validation_split`` holds out the last part of the data, before any shuffling, as Keras does. ``class_weight`` multiplies
-        the weight of samples by class. ``verbose=0`` is silent.
+        the weight of samples by class. ``augmentation`` changes the training images, anew in every epoch, for example
+        ``"flip,crop:4"``; see ``pellucid.augmentation``. ``verbose=0`` is silent.
         """
         from .training import loop  # asking a model loads nothing of this
         from .training.display import Display
@@ -292,6 +320,7 @@ class Sequential(Chain):
         if class_weight is not None:
             weights = losses.class_weights(y, class_weight)
             sample_weight = weights if sample_weight is None else weights * sample_weight
+        augment = self.augmenter(augmentation)
         self.adapt_to(x)
         progress = loop.Progress(epoch=self.epochs_seen)
         try:
@@ -307,6 +336,7 @@ class Sequential(Chain):
                 validation=validation_data,
                 callbacks=[*callbacks, *([Display()] if verbose else [])],
                 progress=progress,
+                augment=augment,
             )
         finally:
             self.epochs_seen = progress.epoch + bool(progress.batch)

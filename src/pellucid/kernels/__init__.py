@@ -9,7 +9,21 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from . import activation, add, composed, conv, dense, dropout, fused, fused_norm, group_norm, norm, pool, update, winograd
+from . import (
+    activation,
+    add,
+    composed,
+    conv,
+    dense,
+    dropout,
+    fused,
+    fused_norm,
+    group_norm,
+    norm,
+    pool,
+    update,
+    winograd,
+)
 from .threads import get_num_threads, set_num_threads
 from .winograd import set_winograd, winograd_enabled
 

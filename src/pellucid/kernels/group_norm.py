@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from .buffers import aligned
 from .jit import FLOAT, IN1, IN2, IN3, INT, OUT2, OUT3, TEAM, array_of, inline, kernel
 from .threads import next_chunk, parallel_for
+from .views import uncounted
 
 CHUNK = 1 << 14  # floats
 
@@ -53,6 +54,7 @@ def _share(values, size, divisor, shares):
 @kernel(TEAM, INT, INT, INT, FLOAT, IN3, IN1, IN1, OUT3, OUT2, OUT2)
 def _normalise(team, chunks, images, size, epsilon, x, gamma, beta, y, mean, inverse_std):
     """One chunk is ``images`` images; ``size`` is the number of channels in a group."""
+    x, y = uncounted(x), uncounted(y)
     n, pixels, channels = x.shape
     middle, scale, sums = np.empty(channels, np.float32), np.empty(channels, np.float32), np.empty(channels, np.float32)
     chunk = next_chunk(team)
@@ -87,6 +89,7 @@ def _normalise(team, chunks, images, size, epsilon, x, gamma, beta, y, mean, inv
 @kernel(TEAM, INT, INT, INT, IN3, IN3, IN1, IN2, IN2, OUT3, OUT3)
 def _derive(team, chunks, images, size, x, dy, gamma, mean, inverse_std, dx, parts):
     """dx, and parts[chunk] = (Σ dy · x_hat, Σ dy) of the chunk's images, per channel."""
+    x, dy, dx = uncounted(x), uncounted(dy), uncounted(dx)
     n, pixels, channels = x.shape
     middle, scale = np.empty(channels, np.float32), np.empty(channels, np.float32)
     plain, product = np.empty(channels, np.float32), np.empty(channels, np.float32)

@@ -25,8 +25,9 @@ def accuracy(outputs: NDArray, targets: NDArray, threshold: float = 0.5) -> NDAr
     array([ True, False])
     """
     labels = _labels(targets, outputs.shape[1])
-    predicted = outputs.argmax(axis=1) if outputs.shape[1] > 1 else outputs[:, 0] > threshold
-    return predicted == labels
+    if outputs.shape[1] == 1:
+        return (outputs[:, 0] > threshold) == (labels > 0.5)  # labels may be mixed
+    return outputs.argmax(axis=1) == labels
 
 
 def top_k(k: int) -> Metric:

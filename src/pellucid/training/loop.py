@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import math
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import numpy as np
@@ -22,6 +22,8 @@ from .callbacks import Callback, print_safely
 from .nonfinite import Batch, NonFiniteLossError
 from .progress import History, Progress
 from .trainable import Trainable
+
+Augment = Callable[[NDArray, NDArray, NDArray, int], tuple[NDArray, NDArray]]
 
 
 def fit(
@@ -38,12 +40,14 @@ def fit(
     callbacks: Iterable[Callback] = (),
     progress: Progress | None = None,
     limit_batches: int | None = None,
+    augment: Augment | None = None,
 ) -> History:
     """Train ``model`` on images ``x`` (N, H, W, C) and targets ``y`` until it has seen all of them ``epochs`` times.
 
     ``epochs`` is the total: given the ``progress`` of an interrupted training (see ``restore``), the loop continues
     with the very next batch, and the numbers are those of a training that was never interrupted. ``validation`` is scored
     after every epoch. ``limit_batches`` ends every epoch after so many batches. The last batch of an epoch may be smaller.
+    ``augment(x, y, indices, epoch)`` returns input and targets of a batch, the images already as the network sees them.
 
     Raises
     ------
@@ -54,7 +58,14 @@ def fit(
     """
     n = _check(x, y, sample_weight, batch_size, limit_batches)
     progress = Progress() if progress is None else progress
-    plan = {"images": n, "batch_size": batch_size, "seed": seed, "shuffle": shuffle, "limit_batches": limit_batches}
+    plan: dict[str, Any] = {
+        "images": n,
+        "batch_size": batch_size,
+        "seed": seed,
+        "shuffle": shuffle,
+        "limit_batches": limit_batches,
+    }
+    plan["augmentation"] = "" if augment is None else str(augment)
     progress.begin(plan)
     training = Training(model, progress, epochs, callbacks, validation is not None)
     clock = Clock()
@@ -65,7 +76,8 @@ def fit(
         batches = [order[first : first + batch_size] for first in range(0, n, batch_size)][:limit_batches]
         for indices in batches[progress.batch :]:
             weights = None if sample_weight is None else sample_weight[indices]
-            scores = training.step(Batch(x[indices], y[indices], weights, indices))
+            images = (x[indices], y[indices]) if augment is None else augment(x, y, indices, progress.epoch)
+            scores = training.step(Batch(*images, weights, indices), prepared=augment is not None)
             progress.add(scores, len(indices), clock.lap())
             training.tell("on_batch_end", scores)
             if training.stopping:  # what is left of the epoch belongs to the resumed run
@@ -115,10 +127,11 @@ class Training:
         if not self.stopping:
             self.progress.stop_reason, self.progress.finished = reason, finished
 
-    def step(self, batch: Batch) -> dict[str, float]:
+    def step(self, batch: Batch, *, prepared: bool = False) -> dict[str, float]:
         """One step of the model; its scores. A step that is not finite is done again to find out where, then reported."""
         model, (x, y, sample_weight, indices) = self.model, batch
         which: dict[str, Any] = {"sample_weight": sample_weight, "epoch": self.progress.epoch, "indices": indices}
+        which |= {"prepared": True} if prepared else {}
         try:
             scores = model.train_step(x, y, **which)
             if math.isfinite(scores["loss"]):

@@ -40,6 +40,7 @@ class Trainable(Protocol):
     ) -> dict[str, float]:
         """Forward, backward and one optimizer step; the mean scores of the batch, ``"loss"`` among them.
 
+        ``prepared=True``, passed with augmented images, says that ``x`` is already as the first layer sees it.
         If the loss is not finite, the weights should stay as they are; a gradient that is not may raise
         ``FloatingPointError``. A method ``first_non_finite`` with the same arguments, where there is one, is then asked
         what in the network was the first (text, or None).

@@ -1,0 +1,224 @@
+"""Augmentation; the twin of ``augmentation/reference.py``, with the same bits.
+
+One pass over memory: an image is gathered from the data, transformed and normalised by one thread while it is in its nearest
+cache. A chunk is one image.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numba import types
+from numpy.typing import NDArray
+
+from .buffers import aligned
+from .jit import BYTES_IN4, IN1, IN2, IN4, INT, INTS, OUT2, OUT4, TABLE, TEAM, Kernel, inline, kernel, named
+from .threads import next_chunk, parallel_for
+from .views import uncounted
+
+_f = np.float32
+_ROWS = 128
+_BYTES_IN2 = types.Array(types.uint8, 2, "C", readonly=True)
+_ONE, _U1, _U2 = _f(1), np.uint32(1), np.uint32(2)
+_RED, _GREEN, _BLUE = _f(0.299), _f(0.587), _f(0.114)
+
+
+@inline
+def _reflect(index, size):
+    """``index`` as seen in mirrors that stand on the first and the last of ``size`` places."""
+    period = max(2 * (size - 1), 1)
+    index %= period
+    return index if index < size else period - index
+
+
+@inline
+def _move(image, move, places, line, scale, shift, y):
+    """Mirrored and moved by whole pixels, then ``value · scale - shift``. ``places`` and ``line`` hold a row."""
+    h, w, channels = image.shape
+    mirrored, down, right = move[0], move[1], move[2]
+    for column in range(w):
+        places[column] = channels * _reflect((w - 1 - column if mirrored else column) + right, w)
+    for row in range(h):
+        source, target = image[_reflect(row + down, h)].reshape(-1), y[row].reshape(-1)
+        if channels == 3:
+            for column in range(w):
+                # numbers without a sign need no look whether they count from the end
+                a, b = places[column], np.uint32(3 * column)
+                line[b], line[b + _U1], line[b + _U2] = source[a], source[a + _U1], source[a + _U2]
+        else:
+            for column in range(w):
+                for c in range(channels):
+                    line[column * channels + c] = source[places[column] + np.uint32(c)]
+        for j in range(line.size):  # apart, so that the conversion is done by vectors
+            target[j] = _f(line[j]) * scale[j] - shift[j]
+
+
+@inline
+def _map(image, m, y):
+    """Looked up at the places the map names, between pixels bilinearly."""
+    h, w, channels = image.shape
+    for row in range(h):
+        for column in range(w):
+            down = m[0] * _f(row) + m[1] * _f(column) + m[2]
+            right = m[3] * _f(row) + m[4] * _f(column) + m[5]
+            first_row, first_column = np.floor(down), np.floor(right)
+            down -= first_row
+            right -= first_column
+            top, bottom = _reflect(np.int64(first_row), h), _reflect(np.int64(first_row) + 1, h)
+            left, rear = _reflect(np.int64(first_column), w), _reflect(np.int64(first_column) + 1, w)
+            for c in range(channels):
+                above, below = _f(image[top, left, c]), _f(image[bottom, left, c])
+                above += (_f(image[top, rear, c]) - above) * right
+                below += (_f(image[bottom, rear, c]) - below) * right
+                y[row, column, c] = above + (below - above) * down
+
+
+@inline
+def _mean_grey(image):
+    h, w, channels = image.shape
+    grey = 0.0
+    for c in range(channels):
+        total = 0.0
+        for row in range(h):
+            for column in range(w):
+                total += np.float64(image[row, column, c])
+        weight = 1 / channels
+        if channels == 3:
+            weight = 0.299 if c == 0 else 0.587 if c == 1 else 0.114
+        grey += total / (h * w) * weight
+    return _f(grey)
+
+
+@inline
+def _recolor(color, pivot, y):
+    """Brightness, contrast about ``pivot``, saturation about the grey of each pixel."""
+    brightness, contrast, saturation = color[0], color[1], color[2]
+    pivot = (_ONE - contrast) * (pivot * brightness)
+    values = y.reshape(-1)
+    for j in range(values.size):
+        values[j] = values[j] * brightness * contrast + pivot
+    if y.shape[2] == 3:
+        rest = _ONE - saturation
+        for row in range(y.shape[0]):
+            for column in range(y.shape[1]):
+                pixel = y[row, column]
+                grey = rest * (pixel[0] * _RED + pixel[1] * _GREEN + pixel[2] * _BLUE)
+                for c in range(3):
+                    pixel[c] = pixel[c] * saturation + grey
+
+
+def _render_kernel(dtype: str, array: types.Array, clips: bool) -> Kernel:
+    scalar = np.dtype(dtype).type
+
+    @kernel(TEAM, INT, array, INTS, TABLE, IN2, IN2, TABLE, IN1, IN1, OUT4)
+    @named(f"render_{dtype}")
+    def run(team, chunks, x, images, moves, maps, colors, boxes, scale, shift, y):
+        x, y = uncounted(x), uncounted(y)
+        w, channels = y.shape[2:]
+        places, line = np.empty(w, np.uint32), np.empty(w * channels, scalar)
+        ones, zeros = np.ones(scale.size, np.float32), np.zeros(scale.size, np.float32)
+        recolored = colors.shape[0] > 0
+        chunk = next_chunk(team)
+        while chunk < chunks:
+            image, target = x[images[chunk]], y[chunk]
+            if maps.shape[0]:
+                _map(image, maps[chunk], target)
+            else:
+                _move(
+                    image,
+                    moves[chunk],
+                    places,
+                    line,
+                    ones if recolored else scale,
+                    zeros if recolored else shift,
+                    target,
+                )
+            if recolored:
+                _recolor(colors[chunk], _mean_grey(image), target)
+            if recolored or maps.shape[0]:
+                for row in range(target.shape[0]):
+                    values = target[row].reshape(-1)
+                    if clips and recolored:
+                        for j in range(values.size):
+                            values[j] = min(max(values[j], _f(0)), _f(255))
+                    for j in range(values.size):
+                        values[j] = values[j] * scale[j] - shift[j]
+            if boxes.shape[0]:
+                target[boxes[chunk, 0] : boxes[chunk, 2], boxes[chunk, 1] : boxes[chunk, 3]] = 0
+            chunk = next_chunk(team)
+
+    return run
+
+
+_RENDER = {"uint8": _render_kernel("uint8", BYTES_IN4, True), "float32": _render_kernel("float32", IN4, False)}
+_NO_FLOATS, _NO_INTS = np.zeros((0, 0), np.float32), np.zeros((0, 0), np.int64)
+
+
+def render(
+    x: NDArray, draws: tuple[NDArray, ...], scale: NDArray[np.float32], shift: NDArray[np.float32]
+) -> NDArray[np.float32]:
+    """The images that ``draws`` names, transformed, as the network sees them: ``value · scale - shift`` per channel."""
+    images, moves, maps, colors, boxes = draws
+    if len(images) and not 0 <= images.min() <= images.max() < len(x):
+        raise IndexError(f"images {images.min()} … {images.max()} of {len(x)}")  # compiled code would not notice
+    y = aligned((len(images), *x.shape[1:]))
+    parallel_for(
+        _RENDER[x.dtype.name],
+        len(images),
+        x,
+        images,
+        moves,
+        _NO_FLOATS if maps is None else maps,
+        _NO_FLOATS if colors is None else colors,
+        _NO_INTS if boxes is None else boxes,
+        np.tile(scale, x.shape[2]),  # a row of them
+        np.tile(shift, x.shape[2]),
+        y,
+    )
+    return y
+
+
+@kernel(TEAM, INT, IN4, IN4, IN1, TABLE, OUT4)
+def _mix(team, chunks, x, partners, weights, boxes, y):
+    x, partners, y = uncounted(x), uncounted(partners), uncounted(y)
+    chunk = next_chunk(team)
+    while chunk < chunks:
+        weight, rest = weights[chunk], _ONE - weights[chunk]
+        source, other, target = x[chunk].reshape(-1), partners[chunk].reshape(-1), y[chunk].reshape(-1)
+        for j in range(target.size):
+            target[j] = source[j] * weight + other[j] * rest
+        here = slice(boxes[chunk, 0], boxes[chunk, 2]), slice(boxes[chunk, 1], boxes[chunk, 3])
+        y[chunk][here] = partners[chunk][here]
+        chunk = next_chunk(team)
+
+
+def mix(
+    y: NDArray[np.float32], partners: NDArray[np.float32], weights: NDArray[np.float32], boxes: NDArray[np.int64]
+) -> NDArray[np.float32]:
+    """Images (N, H, W, C) mixed with their partners: the weighted mean, and inside the box the partner alone."""
+    mixed = aligned(y.shape)
+    parallel_for(_mix, len(y), y, partners, weights, boxes, mixed)
+    return mixed
+
+
+@kernel(TEAM, INT, _BYTES_IN2, IN1, IN1, OUT2)
+def _normalise(team, chunks, x, scale, shift, y):
+    """A row of ``x`` is one of an image; a chunk is ``_ROWS`` of them."""
+    x, y = uncounted(x), uncounted(y)
+    chunk = next_chunk(team)
+    while chunk < chunks:
+        for row in range(chunk * _ROWS, min((chunk + 1) * _ROWS, len(x))):
+            source, target = x[row], y[row]
+            for j in range(target.size):
+                target[j] = _f(source[j]) * scale[j] - shift[j]
+        chunk = next_chunk(team)
+
+
+def normalise(x: NDArray[np.uint8], scale: NDArray[np.float32], shift: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Images (N, H, W, C) as they are: ``value · scale - shift`` per channel."""
+    x, y = np.ascontiguousarray(x), aligned(x.shape)
+    n, h, w, c = x.shape
+    rows = n * h, w * c
+    parallel_for(
+        _normalise, -(-rows[0] // _ROWS), x.reshape(rows), np.tile(scale, w), np.tile(shift, w), y.reshape(rows)
+    )
+    return y
