@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 import pellucid
-from pellucid import initializers, layers, losses, metrics, ops, optimizers, schedules, testing, zoo
+from pellucid import augmentation, initializers, layers, losses, metrics, ops, optimizers, schedules, testing, zoo
 
-MODULES = [initializers, layers, losses, metrics, ops, optimizers, schedules, testing, zoo]
+MODULES = [augmentation, initializers, layers, losses, metrics, ops, optimizers, schedules, testing, zoo]
 
 
 def public(module) -> dict[str, object]:
@@ -43,7 +43,7 @@ def test_the_public_names_are_known():
         "get_backend", "get_num_threads", "load", "set_backend", "set_num_threads",
     }  # fmt: skip
     assert set(dir(pellucid)) - set(pellucid.__all__) == {
-        "__version__", "backend", "data", "initializers", "layers", "losses", "metrics", "ops", "optimizers",
+        "__version__", "augmentation", "backend", "data", "initializers", "layers", "losses", "metrics", "ops", "optimizers",
         "schedules", "testing", "training", "zoo",
     }  # fmt: skip
     assert list(pellucid.__all__) == sorted(set(pellucid.__all__))

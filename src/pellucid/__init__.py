@@ -15,6 +15,7 @@ __version__ = "0.1.0"
 
 # Where each public name lives. They are loaded on first use, so that importing the package stays quick.
 _LAYERS = [
+    "GELU",
     "Activation",
     "AveragePooling2D",
     "BatchNormalization",
@@ -26,13 +27,17 @@ _LAYERS = [
     "Flatten",
     "GlobalAveragePooling2D",
     "GlobalMaxPooling2D",
+    "GroupNormalization",
     "Layer",
+    "LayerNormalization",
     "LeakyReLU",
     "MaxPooling2D",
     "ReLU",
     "Rescaling",
     "Residual",
     "Softmax",
+    "SpatialDropout2D",
+    "WhiteningConv2D",
 ]
 _HOMES = {
     **dict.fromkeys(_LAYERS, "layers"),
@@ -42,6 +47,7 @@ _HOMES = {
     "Preprocessing": "preprocessing",
 }
 _MODULES = (
+    "augmentation",
     "backend",
     "data",
     "initializers",
