@@ -91,33 +91,40 @@ def _adam(w, g, m, v, rate, a, b, c, d):
 
 def _rmsprop(torch: bool, centered: bool, moved: bool) -> Callable:
     """The formula with PyTorch's ε or Keras's, with means or without, with momentum or without."""
+    kind = f"rmsprop{'_torch' * torch}{'_centered' * centered}{'_moved' * moved}"
 
     @inline
+    @named(f"size_{kind}")
     def size(g, s, m, rate, c):
         spread = s - m * m if centered else s
         return g / (np.sqrt(spread) + c) if torch else rate * g / np.sqrt(spread + c)
 
     @inline
+    @named(f"step_{kind}")
     def step(w, size, rate):
         return w - rate * size if torch else w - size
 
     @inline
+    @named(f"plain_{kind}")
     def plain(w, g, s, rate, a, b, c, d):
         s = a * s + b * (g * g)
         return step(w, size(g, s, s, rate, c), rate), s
 
     @inline
+    @named(f"with_means_{kind}")
     def with_means(w, g, s, m, rate, a, b, c, d):
         s, m = a * s + b * (g * g), a * m + b * g
         return step(w, size(g, s, m, rate, c), rate), s, m
 
     @inline
+    @named(f"with_velocities_{kind}")
     def with_velocities(w, g, s, v, rate, a, b, c, d):
         s = a * s + b * (g * g)
         v = d * v + size(g, s, s, rate, c)
         return step(w, v, rate), s, v
 
     @inline
+    @named(f"with_both_{kind}")
     def with_both(w, g, s, m, v, rate, a, b, c, d):
         s, m = a * s + b * (g * g), a * m + b * g
         v = d * v + size(g, s, m, rate, c)
@@ -153,6 +160,7 @@ def _rule(name: str, slots: int, formula: Callable) -> Kernel:
     if slots == 0:
 
         @inline
+        @named(f"change_{name}")
         def change(arrays, p, start, size, rate, scale, limit, decay, keep, a, b, c, d):
             w, g = _numbers(arrays[0, p], start, size), _numbers(arrays[1, p], start, size)
             for i in range(size):
@@ -161,6 +169,7 @@ def _rule(name: str, slots: int, formula: Callable) -> Kernel:
     elif slots == 1:
 
         @inline
+        @named(f"change_{name}")
         def change(arrays, p, start, size, rate, scale, limit, decay, keep, a, b, c, d):
             w, g = _numbers(arrays[0, p], start, size), _numbers(arrays[1, p], start, size)
             m = _numbers(arrays[2, p], start, size)
@@ -171,6 +180,7 @@ def _rule(name: str, slots: int, formula: Callable) -> Kernel:
     elif slots == 2:
 
         @inline
+        @named(f"change_{name}")
         def change(arrays, p, start, size, rate, scale, limit, decay, keep, a, b, c, d):
             w, g = _numbers(arrays[0, p], start, size), _numbers(arrays[1, p], start, size)
             m, v = _numbers(arrays[2, p], start, size), _numbers(arrays[3, p], start, size)
@@ -181,6 +191,7 @@ def _rule(name: str, slots: int, formula: Callable) -> Kernel:
     else:
 
         @inline
+        @named(f"change_{name}")
         def change(arrays, p, start, size, rate, scale, limit, decay, keep, a, b, c, d):
             w, g = _numbers(arrays[0, p], start, size), _numbers(arrays[1, p], start, size)
             s, m = _numbers(arrays[2, p], start, size), _numbers(arrays[3, p], start, size)
