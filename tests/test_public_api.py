@@ -9,9 +9,21 @@ import numpy as np
 import pytest
 
 import pellucid
-from pellucid import augmentation, initializers, layers, losses, metrics, ops, optimizers, schedules, testing, zoo
+from pellucid import (
+    augmentation,
+    initializers,
+    layers,
+    losses,
+    metrics,
+    ops,
+    optimizers,
+    regularizers,
+    schedules,
+    testing,
+    zoo,
+)
 
-MODULES = [augmentation, initializers, layers, losses, metrics, ops, optimizers, schedules, testing, zoo]
+MODULES = [augmentation, initializers, layers, losses, metrics, ops, optimizers, regularizers, schedules, testing, zoo]
 
 
 def public(module) -> dict[str, object]:
@@ -44,7 +56,7 @@ def test_the_public_names_are_known():
     }  # fmt: skip
     assert set(dir(pellucid)) - set(pellucid.__all__) == {
         "__version__", "augmentation", "backend", "data", "initializers", "layers", "losses", "metrics", "ops", "optimizers",
-        "schedules", "testing", "training", "zoo",
+        "regularizers", "schedules", "testing", "training", "zoo",
     }  # fmt: skip
     assert list(pellucid.__all__) == sorted(set(pellucid.__all__))
 

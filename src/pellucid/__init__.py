@@ -56,6 +56,7 @@ _MODULES = (
     "metrics",
     "ops",
     "optimizers",
+    "regularizers",
     "schedules",
     "testing",
     "training",

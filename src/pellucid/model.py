@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 import math
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -13,6 +14,7 @@ from numpy.typing import NDArray
 
 from . import backend, border, losses, modelfile, nonfinite, optimizers
 from . import metrics as scores
+from . import regularizers as penalties_of
 from .augmentation import Augmentation, Augmenter
 from .augmentation import get as get_augmentation
 from .augmentation.augmenter import normalised
@@ -23,6 +25,7 @@ from .layers.merge import Chain
 from .plan import planned
 from .preprocessing import Preprocessing
 from .randomness import Randomness
+from .schedules import Schedule
 from .summary import summarize
 
 if TYPE_CHECKING:
@@ -58,6 +61,7 @@ class Sequential(Chain):
         self.optimizer: optimizers.Optimizer | None = None
         self.loss: losses.Loss | None = None
         self.metrics: dict[str, scores.Metric] = {}
+        self.penalties: dict[str, penalties_of.L1L2] = {}  # by parameter
         self._plans: dict[tuple[Any, ...], Chain] = {}
 
     # Build and compile -----------------------------------------------------------------------------------------------
@@ -67,7 +71,8 @@ class Sequential(Chain):
         optimizer: str | optimizers.Optimizer = "sgd",
         loss: str | losses.Loss = "sparse_categorical_crossentropy",
         *,
-        learning_rate: float | None = None,
+        learning_rate: float | Schedule | None = None,
+        regularizers: Mapping[str, Any] | None = None,
         metrics: Sequence[str] | None = None,
         input_shape: Sequence[int] | None = None,
         data_format: str | None = None,
@@ -75,8 +80,9 @@ class Sequential(Chain):
     ) -> None:
         """Say how the model learns, and build its weights if it has none.
 
-        ``learning_rate`` sets that of an optimizer given by name. ``metrics`` defaults to accuracy, and to nothing for the
-        mean squared error. ``input_shape`` is (H, W, C), or (C, H, W) with ``data_format="channels_first"``; inputs in that
+        ``learning_rate`` (a number or a schedule) sets that of an optimizer given by name. ``regularizers`` are penalties on
+        weights by pattern, ``{"*/kernel": L2(1e-4)}``. ``metrics`` defaults to accuracy, and to nothing for the mean squared
+        error. ``input_shape`` is (H, W, C), or (C, H, W) with ``data_format="channels_first"``; inputs in that
         format are converted at the border. A shape such as (1, 32, 32) or (3, 32, 32), whose first axis alone can be a number of
         channels, is taken as channels first by itself. ``seed`` decides the first weights, the order of the images and dropout; a
         model that has its weights keeps them.
@@ -92,10 +98,14 @@ class Sequential(Chain):
         learner = optimizers.get(optimizer, **settings), chosen, scores.get(default if metrics is None else metrics)
 
         shape, data_format = self._shape_to_build(input_shape, data_format)
+        shapes = {path: weight.shape for path, weight in self.declared(shape).items() if weight.trained}
+        learner[0].check(shapes)
+        penalties = penalties_of.resolve(penalties_of.get(regularizers), shapes)
         if not self.built or shape != self.input_shape:
             self.build(shape, seed=self.seed if seed is None else seed)
         self.seed = self.seed if seed is None else seed
         self.data_format = data_format
+        self.penalties = penalties
         self.optimizer, self.loss, self.metrics = learner  # a compile that was refused has changed nothing
 
     def _shape_to_build(self, given: Any, data_format: str | None) -> tuple[Shape, str]:
@@ -192,7 +202,8 @@ class Sequential(Chain):
     ) -> tuple[dict[str, float], dict[str, NDArray]]:
         """Loss and metrics of one batch in training mode, and the gradient of the loss by every parameter, by path.
 
-        Frozen parameters have none: see ``Layer.trainable``. ``prepared=True`` says that ``x`` is already as the layers see it.
+        Frozen parameters have none: see ``Layer.trainable``. Regularizers add the gradients of their penalties, whose sum is
+        reported as ``penalty``. ``prepared=True`` says that ``x`` is already as the layers see it.
         """
         loss, op, network = self._learner()
         rng = Randomness.for_batch(self.seed, epoch, np.arange(len(x)) if indices is None else indices)
@@ -202,7 +213,16 @@ class Sequential(Chain):
         logs = {"loss": float(value)} | self._scores(outputs, y, op)
         _, gradients = Chain.backward(network, backend.backward(1.0, saved), tape.once(), input_gradient=False)
         trained = network.trainable_params
-        return logs, {path: gradient for path, gradient in gradients.items() if path in trained}
+        gradients = {path: gradient for path, gradient in gradients.items() if path in trained}
+        if self.penalties:
+            logs["penalty"] = float(self._penalty(gradients))
+            for path in self.penalties.keys() & gradients.keys():
+                gradients[path] = gradients[path] + self.penalties[path].gradient(trained[path])
+        return logs, gradients
+
+    def _penalty(self, paths: Iterable[str]) -> Any:
+        params = self.params
+        return sum(self.penalties[path].penalty(params[path]) for path in paths if path in self.penalties)
 
     def train_step(
         self,
@@ -228,7 +248,7 @@ class Sequential(Chain):
             next(reversed(gradients.values())).sum()
         ):  # what went wrong on the way ends here
             raise FloatingPointError(f"The gradient of {next(reversed(gradients))} became NaN or infinite")
-        self.optimizer.apply(self.params, gradients)  # type: ignore[union-attr]
+        self.optimizer.apply(self.params, gradients, self.state)  # type: ignore[union-attr]
         return logs
 
     def first_non_finite(
@@ -352,12 +372,13 @@ class Sequential(Chain):
         self, x: NDArray, y: NDArray, batch_size: int = 256, sample_weight: NDArray | None = None
     ) -> dict[str, float]:
         """The mean loss and metrics over (x, y) at inference."""
-        loss, op, network = self._learner()
+        shown = self.averaged()
+        loss, op, network = shown._learner()
         x = self.check_input(x)
         y, weights = self.check_targets(x, y, sample_weight)
         summed = dataclasses.replace(loss, reduction="sum")  # sums of batches add up, their means may not
         totals = dict.fromkeys(("loss", *self.metrics), 0.0)
-        network = self._plan(network, training=False)
+        network = shown._plan(network, training=False)
         for part, batch in self._batches(x, batch_size):
             outputs = network(batch)
             value, _ = summed.forward(op, outputs, y[part], None if weights is None else weights[part])
@@ -373,7 +394,8 @@ class Sequential(Chain):
         ``x`` is worked through in batches and stays as it is (uint8, or on disk as a memory map) until its batch.
         """
         x = self.check_input(x)
-        network = self._plan(self, training=False)
+        shown = self.averaged()
+        network = shown._plan(shown, training=False)
         return np.concatenate([network(batch) for _, batch in self._batches(x, batch_size)])
 
     def summary(self) -> None:
@@ -414,7 +436,7 @@ class Sequential(Chain):
             for path, array in probe.trainable_params.items():
                 array[...] = params[path]
             outputs, _ = Chain.forward(network, probe.to_input(x), training=True, rng=random)
-            return loss.forward(op, outputs, y)[0]
+            return loss.forward(op, outputs, y)[0] + probe._penalty(probe.trainable_params)
 
         with backend.using("numpy"):
             _, gradients = twin.gradients(x, y)
@@ -434,12 +456,45 @@ class Sequential(Chain):
         twin.build(self.input_shape or (), seed=self.seed)
         twin.astype(dtype).load_weights(self.params | self.state)
         twin.optimizer, twin.loss, twin.metrics = self.optimizer, self.loss, self.metrics
+        twin.penalties = self.penalties
         return twin
+
+    # Averages ----------------------------------------------------------------------------------------------------------
+
+    def averaged(self) -> Sequential:
+        """This model with the averages of its weights, sharing them with the optimizer; the model itself where there are none.
+
+        ``evaluate``, ``predict`` and ``save`` ask this one.
+        """
+        arrays = self.params | self.state if self.optimizer is not None and self.optimizer.averages else {}
+        averages = self.optimizer.averaged(arrays) if self.optimizer is not None and arrays else None
+        if averages is None:
+            return self
+        shared = {id(array): averages[path] for path, array in arrays.items()}
+        twin = copy.copy(self)
+        twin.layers = copy.deepcopy(self.layers, shared)  # a copy in which every weight is its average
+        twin.optimizer, twin._plans = None, {}
+        return twin
+
+    def adopt_averages(self) -> None:
+        """Let the weights be their averages, which then begin anew."""
+        twin = self.averaged()
+        if twin is not self:
+            self.load_weights(twin.params | twin.state)
+
+    def load_weights(self, arrays: dict[str, NDArray]) -> None:
+        """Copy ``arrays``, by path, into params and state. Averages of the weights of before are forgotten."""
+        super().load_weights(arrays)
+        if self.optimizer is not None and self.optimizer.averages:
+            self.optimizer.forget_averages()
 
     # Files -----------------------------------------------------------------------------------------------------------
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Write architecture, weights, preprocessing, class names and training summary to one safetensors file, atomically."""
+        """Write architecture, weights, preprocessing, class names and training summary to one safetensors file, atomically.
+
+        The weights are their averages, where the optimizer keeps such.
+        """
         if not self.built:
             raise PellucidError("The model has no weights to save: compile it with its input_shape first.")
         about = {
@@ -453,7 +508,8 @@ class Sequential(Chain):
             "loss": None if self.loss is None else self.loss.config(),
             "metrics": list(self.metrics),
         }
-        modelfile.write(path, self.params | self.state, about)
+        shown = self.averaged()
+        modelfile.write(path, shown.params | shown.state, about)
 
 
 def load(path: str | os.PathLike[str]) -> Sequential:

@@ -20,6 +20,16 @@ class StubOptimizer:
     def __init__(self, learning_rate: float = 0.1) -> None:
         self.learning_rate, self.iterations, self.slots = learning_rate, 0, {}
 
+    @property
+    def rate(self) -> float:
+        return self.learning_rate
+
+    def expect(self, horizon: Any) -> None:
+        self.horizon = horizon
+
+    def observe(self, row: dict[str, Any]) -> None:
+        self.observed = row
+
     def apply(self, params: dict[str, NDArray], gradients: dict[str, NDArray]) -> None:
         self.iterations += 1
         for path, gradient in gradients.items():

@@ -12,7 +12,8 @@ from pellucid.training import Callback, NonFiniteLossError, Progress, fit
 
 from .models import StopAt, Stub, points
 
-KEYS = ["epoch", "step", "train_loss", "train_accuracy", "val_loss", "val_accuracy", "images_per_second", "seconds"]
+KEYS = ["epoch", "step", "train_loss", "train_accuracy", "val_loss", "val_accuracy", "learning_rate"]
+KEYS += ["images_per_second", "seconds"]
 
 
 def test_every_image_once_per_epoch_in_the_order_of_seed_and_epoch():

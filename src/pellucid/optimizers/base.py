@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import math
+from collections.abc import Iterable, Mapping
 from functools import cache
 from typing import Any
 
@@ -183,7 +184,7 @@ class Optimizer:
             backend.update("sgd", list(sums.values()), list(gradients.values()), Steps.plain(-1.0, len(sums)))
         return sums if place == self.accumulate - 1 else None
 
-    def _groups(self, params: Arrays) -> dict[str, Group]:
+    def _groups(self, params: Iterable[str]) -> dict[str, Group]:
         if not self.groups:
             return _NO_GROUPS
         paths = tuple(params)
@@ -193,9 +194,9 @@ class Optimizer:
 
     # What surrounds the steps ------------------------------------------------------------------------------------------
 
-    def check(self, params: Arrays) -> None:
-        """Raise ``PellucidError`` if a pattern fits none of these parameters."""
-        self._groups(params)
+    def check(self, shapes: Mapping[str, tuple[int, ...]]) -> None:
+        """Raise ``PellucidError`` if a pattern fits none of the parameters that have these shapes."""
+        self._groups(shapes)
 
     def expect(self, horizon: Horizon) -> None:
         """Hear how long the training will be; ``fit`` says so. Schedules, and lengths in epochs, depend on it."""

@@ -2,8 +2,8 @@
 
     SGD(0.1, weight_decay=5e-4, groups={"*/bias": {"rate_multiplier": 64, "weight_decay": 0}})
 
-Patterns are those of file names: ``*`` is any text, ``?`` one letter, ``[abc]`` one of these. Where several patterns fit a
-parameter the later ones have the last word.
+Patterns are those of file names, see ``pellucid.patterns``. Where several patterns fit a parameter the later ones have the last
+word.
 """
 
 from __future__ import annotations
@@ -11,10 +11,10 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass, fields, replace
-from fnmatch import fnmatchcase
 from typing import Any
 
 from ..errors import PellucidError, nearest
+from ..patterns import matching
 from ..schedules import Horizon, Length
 from ..schedules.base import known_length, steps_in
 
@@ -79,12 +79,3 @@ def resolve(groups: dict[str, dict[str, Any]], paths: Iterable[str]) -> dict[str
         for path in matching(pattern, resolved):
             resolved[path] = replace(resolved[path], **settings)
     return resolved
-
-
-def matching(pattern: str, paths: Iterable[str]) -> list[str]:
-    """The paths that fit a pattern, or an error that names them all if none does."""
-    known = list(paths)
-    found = [path for path in known if fnmatchcase(path, pattern)]
-    if not found:
-        raise PellucidError(f"The pattern {pattern!r} fits no parameter. The parameters are {', '.join(known)}.")
-    return found

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from fnmatch import fnmatchcase
 from typing import Any
 
@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 from .. import backend
 from ..errors import PellucidError
 from ..ops.steps import Steps
+from ..patterns import matching
 from ..schedules import Schedule
-from .base import Arrays, Lists, Optimizer, fraction
-from .groups import matching
+from .base import Lists, Optimizer, fraction
 
 
 class Muon(Optimizer):
@@ -81,10 +81,10 @@ class Muon(Optimizer):
             return param.ndim == 4
         return param.ndim >= 2 and any(fnmatchcase(path, pattern) for pattern in self.kernels)
 
-    def check(self, params: Arrays) -> None:
-        super().check(params)
+    def check(self, shapes: Mapping[str, tuple[int, ...]]) -> None:
+        super().check(shapes)
         for pattern in self.kernels or ():
-            matching(pattern, [path for path, param in params.items() if param.ndim >= 2])
+            matching(pattern, [path for path, shape in shapes.items() if len(shape) >= 2], "kernel")
 
     def rate_multiplier(self, path: str, param: NDArray) -> float:
         return 1.0 if self.is_kernel(path, param) else self._sgd_ratio

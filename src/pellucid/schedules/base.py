@@ -55,6 +55,13 @@ class Schedule:
         settings = self.config() | {"learning_rate": self.learning_rate * factor}
         return type(self)(**{name: value for name, value in settings.items() if name != "name"})
 
+    def __float__(self) -> float:
+        """The learning rate that the schedule varies."""
+        return float(self.learning_rate)
+
+    def __format__(self, spec: str) -> str:
+        return f"{self.learning_rate:{spec}} ({name_of(type(self))})" if spec else repr(self)
+
     def config(self) -> dict[str, Any]:
         """Name and settings as plain Python types; ``schedules.get`` makes the same schedule of them."""
         settings = {name: getattr(self, name) for name in inspect.signature(type(self)).parameters}

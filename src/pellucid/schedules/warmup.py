@@ -40,5 +40,8 @@ class WarmUp(Schedule):
     def __mul__(self, factor: float) -> Schedule:
         return WarmUp(self.schedule * factor, self.length, self.start)
 
+    def __format__(self, spec: str) -> str:
+        return f"{self.schedule:{spec}}" if spec else repr(self)
+
     def config(self) -> dict[str, Any]:
         return super().config() | {"schedule": self.schedule.config()}

@@ -23,6 +23,7 @@ from ..errors import PellucidError
 from ..nonfinite import first_of
 from . import strict_json
 from .progress import Row
+from .trainable import evaluated
 
 if TYPE_CHECKING:
     from .loop import Training
@@ -105,7 +106,8 @@ class EarlyStopping(Callback):
         if _better(value, self.best, self.sign, self.min_delta):
             self.best, self.best_epoch, self.waited = value, row["epoch"], 0
             if self.restore_best:
-                arrays = training.model.params | training.model.state
+                scored = evaluated(training.model)
+                arrays = scored.params | scored.state
                 self.weights = {path: array.copy() for path, array in arrays.items()}
             return
         self.waited += 1

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from ..errors import DataError, PellucidError
 from ..nonfinite import first_of
 from ..randomness import permutation
+from ..schedules import Horizon
 from .callbacks import Callback, print_safely
 from .nonfinite import Batch, NonFiniteLossError
 from .progress import History, Progress
@@ -68,6 +69,7 @@ def fit(
     plan["augmentation"] = "" if augment is None else str(augment)
     progress.begin(plan)
     training = Training(model, progress, epochs, callbacks, validation is not None)
+    model.optimizer.expect(Horizon(training.batches * epochs, training.batches))
     clock = Clock()
 
     def epoch() -> None:
@@ -85,7 +87,8 @@ def fit(
         training.check_weights()
         scores = model.evaluate(*validation) if validation is not None else {}
         progress.seconds += clock.lap()
-        row = progress.finish_epoch(scores)
+        row = progress.finish_epoch(scores, model.optimizer.rate)
+        model.optimizer.observe(row)
         training.tell("on_epoch_end", row)
 
     with training.watched(), np.errstate(over="ignore", invalid="ignore"):  # NaN is reported in better words

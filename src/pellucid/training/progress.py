@@ -86,11 +86,15 @@ class Progress:
         """The speed of the current epoch, validation not counted."""
         return self.images / self.epoch_seconds if self.epoch_seconds > 0 else 0.0
 
-    def finish_epoch(self, validation: dict[str, float]) -> Row:
-        """Add the row of the epoch to the history, move on to the next epoch and return the row."""
+    def finish_epoch(self, validation: dict[str, float], learning_rate: float) -> Row:
+        """Add the row of the epoch to the history, move on to the next epoch and return the row.
+
+        ``learning_rate`` is that of its last step.
+        """
         row: Row = {"epoch": self.epoch + 1, "step": self.step}
         row |= {f"train_{name}": mean for name, mean in self.means().items()}
         row |= {f"val_{name}": float(score) for name, score in validation.items()}
+        row |= {"learning_rate": float(learning_rate)}
         row |= {"images_per_second": round(self.images_per_second(), 1), "seconds": round(self.seconds, 3)}
         self.history.append(row)
         self.epoch, self.batch, self.images, self.epoch_seconds, self.sums = self.epoch + 1, 0, 0, 0.0, {}
@@ -142,8 +146,8 @@ class History:
     """What a training reported: ``rows``, one per epoch, and ``stop_reason``.
 
     A row has the keys ``epoch`` (counted from 1), ``step`` (batches so far), ``train_loss``, ``train_accuracy``, ``val_loss``,
-    ``val_accuracy`` (where there is a validation part; other metrics likewise), ``images_per_second`` and ``seconds`` (of
-    training so far).
+    ``val_accuracy`` (where there is a validation part; other metrics likewise), ``learning_rate`` (of the last step),
+    ``images_per_second`` and ``seconds`` (of training so far).
     """
 
     def __init__(self, rows: list[Row], stop_reason: str | None = None) -> None:

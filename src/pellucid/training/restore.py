@@ -6,7 +6,9 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
-from ..errors import FileFormatError
+from .. import schedules
+from ..errors import FileFormatError, PellucidError
+from ..schedules import Schedule, positive_rate
 from . import strict_json
 from .callbacks import Callback
 from .checkpoint import Checkpoint, named
@@ -37,17 +39,26 @@ def restore(checkpoint: Checkpoint, model: Trainable, callbacks: Sequence[Callba
         {**model.optimizer.config(), "learning_rate": None},
         f"{where} is of another optimizer, named optimizer",
     )
-    _slots_fit(checkpoint.slots, model.params, f"{where} does not fit this optimizer")
+    _slots_fit(checkpoint.slots, model.params | model.state, f"{where} does not fit this optimizer")
+    rate = _learning_rate(checkpoint)
 
     _load_memory(checkpoint, callbacks)
     model.load_weights(checkpoint.params | checkpoint.state)
     model.optimizer.load_slots(checkpoint.slots, checkpoint.iterations)
-    rate = checkpoint.optimizer.get("learning_rate")
-    if isinstance(rate, int | float):
+    if rate is not None:
         model.optimizer.learning_rate = rate
     return Progress.from_dict(
         json.loads(json.dumps(checkpoint.progress.to_dict()))
     )  # a copy: the checkpoint stays as it is
+
+
+def _learning_rate(checkpoint: Checkpoint) -> float | Schedule | None:
+    """The rate, or the schedule with all it remembers."""
+    rate = checkpoint.optimizer.get("learning_rate")
+    try:
+        return schedules.get(rate) if isinstance(rate, dict) else None if rate is None else positive_rate(rate)
+    except PellucidError as error:
+        raise FileFormatError(f"{checkpoint.path or 'The checkpoint'} is damaged: {error}") from error
 
 
 def _same_settings(theirs: Any, ours: Any, problem: str) -> None:

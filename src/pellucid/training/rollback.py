@@ -46,7 +46,7 @@ class Rollback(Callback):
         again = restore(checkpoint, training.model, training.callbacks)
         # An anchor that could not be written anew, on a full disk, still has the rate of before.
         optimizer.learning_rate *= self.factor ** (len(progress.rollbacks) + 1 - len(again.rollbacks))
-        taken = {"step": failure.step, "to": step, "learning_rate": optimizer.learning_rate}
+        taken = {"step": failure.step, "to": step, "learning_rate": float(optimizer.learning_rate)}
         again.rollbacks, again.seconds = [*progress.rollbacks, taken], progress.seconds
         again.stop_reason, again.finished = progress.stop_reason, progress.finished
         progress.become(again)

@@ -6,6 +6,8 @@ from typing import Any, Protocol
 
 from numpy.typing import NDArray
 
+from ..schedules import Horizon
+
 Arrays = dict[str, NDArray]
 
 
@@ -16,9 +18,19 @@ class SteppingOptimizer(Protocol):
     iterations: int
     slots: Arrays
 
+    @property
+    def rate(self) -> float:
+        """The learning rate of the last step."""
+
     def load_slots(self, slots: Arrays, iterations: int) -> None: ...
 
     def config(self) -> dict[str, Any]: ...
+
+    def expect(self, horizon: Horizon) -> None:
+        """Hear how long the training will be."""
+
+    def observe(self, row: dict[str, Any]) -> None:
+        """Hear how an epoch went."""
 
 
 class Trainable(Protocol):
@@ -57,3 +69,8 @@ class Trainable(Protocol):
 
     def save(self, path: Any) -> None:
         """Write the model file, atomically."""
+
+
+def evaluated(model: Trainable) -> Trainable:
+    """The model whose weights ``evaluate`` scores and ``save`` writes: with averaged weights, where it keeps averages."""
+    return model.averaged() if hasattr(model, "averaged") else model
