@@ -10,6 +10,8 @@ from sklearn.datasets import load_digits
 from pellucid import backend
 from pellucid.layers import BatchNormalization, Conv2D, Dense, Dropout, Flatten, MaxPooling2D
 from pellucid.model import Sequential, load
+from pellucid.optimizers import EMA, SGD, Adagrad, AdamW, Lookahead, Muon, RMSprop
+from pellucid.schedules import Cosine, CosineRestarts, Linear, OneCycle, Plateau, WarmUp
 from pellucid.training import (
     BestModel,
     Checkpointer,
@@ -179,7 +181,8 @@ def network(optimizer="adam", dtype=np.float32):
             Dense(10, activation="softmax"),
         ]
     )
-    model.compile(optimizer, "cce", learning_rate=0.01, input_shape=(8, 8, 1), seed=1)
+    rate = {"learning_rate": 0.01} if isinstance(optimizer, str) else {}
+    model.compile(optimizer, "cce", **rate, input_shape=(8, 8, 1), seed=1)
     return model.astype(dtype)
 
 
@@ -196,6 +199,40 @@ def digits():
 def test_a_network_with_dropout_and_batch_norm(tmp_path, digits, optimizer, dtype, implementation):
     with backend.using(implementation):
         resumed_is_uninterrupted(tmp_path, digits, optimizer, dtype)
+
+
+OPTIMIZERS = {
+    "lookahead, warm-up, groups, clipping": lambda: SGD(
+        WarmUp(Cosine(0.05), 0.2),
+        0.9,
+        nesterov=True,
+        weight_decay=0.01,
+        global_clipnorm=1.0,
+        averages=Lookahead(0.7, every=3, growth=2),
+        groups={"*/bias": {"rate_multiplier": 4, "weight_decay": 0}, "conv1/bias": {"until": "1 epoch"}},
+    ),
+    "averages of accumulated batches": lambda: AdamW(OneCycle(0.01), accumulate=3, averages=EMA(0.8)),
+    "plateau": lambda: RMSprop(WarmUp(Plateau(0.01, 0.5, patience=0, min_delta=0.5), 3), momentum=0.5, centered=True),
+    "muon": lambda: Muon(Linear(0.1), sgd_learning_rate=0.01),
+    "adagrad": lambda: Adagrad(CosineRestarts(0.1, first=4)),
+}
+
+
+@pytest.mark.parametrize("make", OPTIMIZERS.values(), ids=OPTIMIZERS.keys())
+def test_all_that_optimizers_schedules_and_averages_remember(tmp_path, digits, make):
+    settings = {"data": digits, "batch_size": 32, "epochs": 4, "every_steps": 1}
+    whole, history = train(tmp_path / "whole", model=network(make()), **settings)
+    rates = [row["learning_rate"] for row in history.rows]
+    assert len(set(rates)) > 1
+    folder = tmp_path / "parts"
+    for step in (1, 5, 8, 14):
+        train(folder, model=network(make()), stop_at=step, **settings)
+    model, resumed = train(folder, model=network(make()), **settings)
+    assert_same(model, whole)
+    assert timeless(resumed.rows) == timeless(history.rows)
+    assert model.optimizer.config() == whole.optimizer.config()
+    one, two = load(tmp_path / "whole" / "model.safetensors"), load(folder / "model.safetensors")
+    assert all(one.params[path].tobytes() == two.params[path].tobytes() for path in one.params)
 
 
 def resumed_is_uninterrupted(tmp_path, digits, optimizer, dtype):
