@@ -131,15 +131,23 @@ def test_blocks_of_real_networks_equal_the_reference(agrees, same_bits, x_shape,
 )
 @pytest.mark.parametrize(
     ("convolution", "kernel_shape", "settings_"),
-    [(winograd, (3, 3, 24, 40), {"padding": 1}), (conv, (3, 3, 1, 24), {"groups": 24, "strides": (1, 2)})],
+    [
+        (winograd, (3, 3, 24, 40), {"padding": 1}),
+        (winograd, (3, 3, 24, 160), {"padding": 1}),
+        (conv, (3, 3, 1, 24), {"groups": 24, "strides": (1, 2)}),
+    ],
 )
-def test_a_tail_behind_another_convolution_equals_the_reference(same_bits, convolution, kernel_shape, settings_, tail):
+@pytest.mark.parametrize("images_at_once", [2, 4, 6])
+def test_a_tail_behind_another_convolution_equals_the_reference(
+    monkeypatch, same_bits, convolution, kernel_shape, settings_, tail, images_at_once
+):
     """Given what that convolution computed, rounding and all."""
+    monkeypatch.setattr(composed, "PART_FLOATS", 13 * 15 * kernel_shape[3] * images_at_once)
     rng = np.random.default_rng(0)
     x, kernel, bias = (rng.standard_normal(s, np.float32) for s in ((6, 13, 15, 24), kernel_shape, kernel_shape[3:]))
-    block, accepts = {
-        winograd: (composed.winograd_block, composed.accepts_winograd),
-        conv: (composed.any_block, composed.accepts_any),
+    block, block_backward, accepts = {
+        winograd: (composed.winograd_block, composed.winograd_block_backward, composed.accepts_winograd),
+        conv: (composed.any_block, composed.any_block_backward, composed.accepts_any),
     }[convolution]
     assert accepts(x, kernel, bias, **settings_, **tail)
     z, convolved = convolution.conv2d(x, kernel, bias, **settings_)
@@ -150,7 +158,7 @@ def test_a_tail_behind_another_convolution_equals_the_reference(same_bits, convo
 
     def native():
         y, cache = block(x, kernel, bias, **settings_, **tail)
-        return y, *composed.conv2d_block_backward(dy, cache)
+        return y, *block_backward(dy, cache)
 
     for a, b in zip(same_bits(native), [wanted, *convolution.conv2d_backward(dz, convolved)], strict=True):
         assert np.allclose(a, b, rtol=1e-6, atol=1e-6 * np.abs(b).max())

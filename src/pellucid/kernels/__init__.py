@@ -32,9 +32,9 @@ Implementation = tuple[str, Callable, Callable, Callable[..., bool]]
 IMPLEMENTATIONS: list[Implementation] = [
     ("conv2d", winograd.conv2d, winograd.conv2d_backward, winograd.accepts_conv2d),
     ("conv2d", conv.conv2d, conv.conv2d_backward, conv.accepts_conv2d),
-    ("conv2d_block", composed.winograd_block, composed.conv2d_block_backward, composed.accepts_winograd),
+    ("conv2d_block", composed.winograd_block, composed.winograd_block_backward, composed.accepts_winograd),
     ("conv2d_block", fused.conv2d_block, fused.conv2d_block_backward, fused.accepts_conv2d_block),
-    ("conv2d_block", composed.any_block, composed.conv2d_block_backward, composed.accepts_any),
+    ("conv2d_block", composed.any_block, composed.any_block_backward, composed.accepts_any),
     ("dense", dense.dense, dense.dense_backward, dense.accepts_dense),
     ("max_pool2d", pool.max_pool2d, pool.max_pool2d_backward, pool.accepts_max_pool2d),
     ("average_pool2d", pool.average_pool2d, pool.average_pool2d_backward, pool.accepts_average_pool2d),

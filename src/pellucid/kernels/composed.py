@@ -1,24 +1,30 @@
 """Fused convolutions by a convolution of another kind, Winograd's or a depthwise one, and ReLU and pooling behind it.
 
-What the convolution computes does go to memory, but ReLU and pooling then read it once, together; see ``tail``.
+What the convolution computes is written down before ReLU and pooling read it. With Winograd's convolution that is done for
+some images after others, so that it never leaves the caches: neither z on the way forward nor dz on the way back is ever
+there for the whole batch.
 """
 
 from __future__ import annotations
 
-from types import ModuleType
+from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ..ops.shape import Padding, Pair
+from ..ops import shape
+from ..ops.shape import Geometry, Padding, Pair
 from . import conv, tail, winograd
+from .buffers import aligned
 from .jit import array_of
+from .simd import NO_FLOOR, RELU
 from .tail import Tail
+
+PART_FLOATS = 1 << 20  # of z that is there at once: a fraction of the last cache, and enough work for all threads
 
 
 class ComposedCache(NamedTuple):
-    convolution: ModuleType
     convolved: Any
     y: NDArray[np.float32] | None  # for ReLU without pooling
     codes: NDArray[np.uint8]
@@ -26,8 +32,18 @@ class ComposedCache(NamedTuple):
     size: tuple[int, int]  # of what the convolution computed
 
 
+class WinogradCache(NamedTuple):
+    x: NDArray[np.float32]
+    kernel: NDArray[np.float32]
+    has_bias: bool
+    geometry: Geometry
+    y: NDArray[np.float32] | None  # for ReLU without pooling
+    codes: NDArray[np.uint8]
+    tail: Tail
+
+
 def _accepts(
-    convolution: ModuleType,
+    accepts_conv2d: Any,
     x: NDArray,
     kernel: NDArray,
     bias: NDArray | None = None,
@@ -39,11 +55,93 @@ def _accepts(
     pool_padding: Padding = "valid",
     **settings: Any,
 ) -> bool:
-    return convolution.accepts_conv2d(x, kernel, bias, **settings) and tail.accepts(activation, pool, pool_size)
+    return accepts_conv2d(x, kernel, bias, **settings) and tail.accepts(activation, pool, pool_size)
 
 
-def _forward(
-    convolution: ModuleType,
+def accepts_winograd(*arrays: Any, **settings: Any) -> bool:
+    """What Winograd's convolution accepts, with ReLU or no activation."""
+    return _accepts(winograd.accepts_conv2d, *arrays, **settings)
+
+
+def winograd_block(
+    x: NDArray,
+    kernel: NDArray,
+    bias: NDArray | None = None,
+    *,
+    strides: Pair = 1,
+    padding: Padding = "valid",
+    dilation: Pair = 1,
+    groups: int = 1,
+    activation: str | None = None,
+    pool: str | None = None,
+    pool_size: Pair = 2,
+    pool_strides: Pair | None = None,
+    pool_padding: Padding = "valid",
+) -> tuple[NDArray, WinogradCache]:
+    """``ops.conv2d_block`` with Winograd's convolution."""
+    geo = shape.conv_geometry(x.shape, kernel.shape, strides=strides, padding=padding, dilation=dilation, groups=groups)
+    x, kernel = array_of(x), array_of(kernel)
+    z_shape = len(x), *geo.output, kernel.shape[3]
+    after = tail.tail_of(z_shape, activation, pool, pool_size, pool_strides, pool_padding)
+    y = aligned((len(x), *(after.output if pool else geo.output), kernel.shape[3]))
+    codes = tail.new_codes(after, z_shape, y.shape)
+    if pool is None:  # ReLU is done on the way to memory
+        floor = RELU if after.relu else NO_FLOOR
+        winograd.convolution(kernel, z_shape, geo)(x, bias, y, floor)
+    else:
+        parts = list(_parts(z_shape))
+        z = aligned((parts[0].stop, *z_shape[1:]))
+        convolve = winograd.convolution(kernel, z.shape, geo)
+        for part in parts:
+            here = z[: part.stop - part.start]
+            convolve(x[part], bias, here)
+            tail.forward_into(y[part], _of(codes, part), here, after)
+    kept = y if after.relu and pool is None else None
+    return y, WinogradCache(x, kernel, bias is not None, geo, kept, codes, after)
+
+
+def winograd_block_backward(
+    dy: NDArray, cache: WinogradCache, *, input_gradient: bool = True
+) -> tuple[NDArray | None, NDArray, NDArray | None]:
+    """Back through pooling, activation and convolution: dx (or None), dkernel, dbias (or None)."""
+    x, kernel, has_bias, geo, y, codes, after = cache
+    dy = array_of(dy)
+    z_shape = len(x), *geo.output, kernel.shape[3]
+    parts = list(_parts(z_shape)) if after.relu or after.pool else [slice(0, len(x))]
+    dx = aligned(x.shape) if input_gradient else None
+    sums = winograd.KernelGradient(kernel.shape, geo)
+    if dx is not None:
+        derive = winograd.input_gradient_of(kernel, (parts[0].stop, *x.shape[1:]), geo)
+    for part in parts:
+        dz = tail.backward(dy[part], None if y is None else y[part], _of(codes, part), after, geo.output)
+        if dx is not None:
+            derive(dz, None, dx[part])
+        sums.add(x[part], dz)
+        del dz  # its place is free for the next one
+    dkernel, dbias = sums.result()
+    return dx, dkernel, dbias if has_bias else None
+
+
+def _parts(z_shape: tuple[int, ...]) -> Iterator[slice]:
+    """Images that are done at once, in parts of which the first is among the largest."""
+    n = z_shape[0]
+    count = max(1, n * z_shape[1] * z_shape[2] * z_shape[3] // PART_FLOATS)
+    most = -(-n // count)
+    for first in range(0, n, most):
+        yield slice(first, min(first + most, n))
+
+
+def _of(codes: NDArray[np.uint8], part: slice) -> NDArray[np.uint8]:
+    """The bytes kept of some images, if any are kept."""
+    return codes[part] if codes.size > 1 else codes
+
+
+def accepts_any(*arrays: Any, **settings: Any) -> bool:
+    """What any compiled convolution accepts, with ReLU or no activation."""
+    return _accepts(conv.accepts_conv2d, *arrays, **settings)
+
+
+def any_block(
     x: NDArray,
     kernel: NDArray,
     bias: NDArray | None = None,
@@ -55,37 +153,16 @@ def _forward(
     pool_padding: Padding = "valid",
     **settings: Any,
 ) -> tuple[NDArray, ComposedCache]:
-    rectified = convolution is winograd and pool is None and activation == "relu"  # which it does on the way to memory
-    z, convolved = convolution.conv2d(x, kernel, bias, **settings, **({"relu": True} if rectified else {}))
+    """``ops.conv2d_block`` with a convolution that ``fused`` does not know, such as a depthwise one."""
+    z, convolved = conv.conv2d(x, kernel, bias, **settings)
     after = tail.tail_of(z.shape, activation, pool, pool_size, pool_strides, pool_padding)
-    y, codes = (z, tail.new_codes(after, z.shape, z.shape)) if rectified else tail.forward(z, after)
-    kept = y if after.relu and pool is None else None
-    return y, ComposedCache(convolution, convolved, kept, codes, after, z.shape[1:3])
+    y, codes = tail.forward(z, after)
+    return y, ComposedCache(convolved, y if after.relu and pool is None else None, codes, after, z.shape[1:3])
 
 
-def conv2d_block_backward(
+def any_block_backward(
     dy: NDArray, cache: ComposedCache, *, input_gradient: bool = True
 ) -> tuple[NDArray | None, NDArray, NDArray | None]:
     """Back through pooling, activation and convolution: dx (or None), dkernel, dbias (or None)."""
     dz = tail.backward(array_of(dy), cache.y, cache.codes, cache.tail, cache.size)
-    return cache.convolution.conv2d_backward(dz, cache.convolved, input_gradient=input_gradient)
-
-
-def accepts_winograd(*arrays: Any, **settings: Any) -> bool:
-    """What Winograd's convolution accepts, with ReLU or no activation."""
-    return _accepts(winograd, *arrays, **settings)
-
-
-def winograd_block(*arrays: Any, **settings: Any) -> tuple[NDArray, ComposedCache]:
-    """``ops.conv2d_block`` with Winograd's convolution."""
-    return _forward(winograd, *arrays, **settings)
-
-
-def accepts_any(*arrays: Any, **settings: Any) -> bool:
-    """What any compiled convolution accepts, with ReLU or no activation."""
-    return _accepts(conv, *arrays, **settings)
-
-
-def any_block(*arrays: Any, **settings: Any) -> tuple[NDArray, ComposedCache]:
-    """``ops.conv2d_block`` with a convolution that ``fused`` does not know, such as a depthwise one."""
-    return _forward(conv, *arrays, **settings)
+    return conv.conv2d_backward(dz, cache.convolved, input_gradient=input_gradient)

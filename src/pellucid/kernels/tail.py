@@ -210,14 +210,19 @@ def forward(z: NDArray[np.float32], tail: Tail) -> tuple[NDArray[np.float32], ND
     n, channels = len(z), z.shape[3]
     y = z if tail.pool is None else aligned((n, *tail.output, channels))
     codes = new_codes(tail, z.shape, y.shape)
-    if tail.pool is None and not tail.relu:
-        return y, codes
+    if tail.pool is not None or tail.relu:
+        forward_into(y, codes, z, tail)
+    return y, codes
+
+
+def forward_into(y: NDArray[np.float32], codes: NDArray[np.uint8], z: NDArray[np.float32], tail: Tail) -> None:
+    """Write y and the bytes kept of some images."""
+    n = len(z)
     lines = min(y.shape[1], max(1, BAND * y.shape[1] // (z.size // n)))
     parallel_for(
         _forward, n * -(-y.shape[1] // lines), windows.table(), z, y, codes, tail.forward, int(tail.marks), tail.rows,
         tail.columns, tail.taps[1], lines,
     )  # fmt: skip
-    return y, codes
 
 
 def backward(

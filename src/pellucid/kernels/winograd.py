@@ -32,7 +32,7 @@ from .buffers import aligned
 from .conv import Conv2DCache
 from .gemm import panel_vectors, whole_vectors
 from .jit import array_of
-from .simd import NO_FLOOR, RELU
+from .simd import NO_FLOOR
 from .threads import parallel_for
 
 SHARED_FLOATS = 36 * 128 * 128  # of U, up to which each thread reads it for itself
@@ -112,13 +112,12 @@ def conv2d(
     padding: Padding = "valid",
     dilation: Pair = 1,
     groups: int = 1,
-    relu: bool = False,
 ) -> tuple[NDArray, Conv2DCache]:
-    """Two-dimensional convolution: x (N, H, W, CI), kernel (3, 3, CI, CO) -> y (N, OH, OW, CO); ``relu`` of it for free."""
+    """Two-dimensional convolution: x (N, H, W, CI), kernel (3, 3, CI, CO) -> y (N, OH, OW, CO)."""
     geo = shape.conv_geometry(x.shape, kernel.shape, strides=strides, padding=padding, dilation=dilation, groups=groups)
     x, kernel = array_of(x), array_of(kernel)
     y = aligned((len(x), *geo.output, kernel.shape[3]))
-    _convolve(x, kernel, bias, y, (geo.padding[0][0], geo.padding[1][0]), RELU if relu else NO_FLOOR)
+    convolution(kernel, y.shape, geo)(x, bias, y)
     return y, Conv2DCache(x, kernel, bias is not None, groups, geo)
 
 
@@ -131,10 +130,21 @@ def conv2d_backward(
     dx = None
     if input_gradient:
         dx = aligned(x.shape)
-        turned = loops.turn(kernel)
-        _convolve(dy, turned, None, dx, (2 - geo.padding[0][0], 2 - geo.padding[1][0]))
-    dkernel, dbias = _kernel_gradient(x, dy, kernel.shape, geo)
+        input_gradient_of(kernel, dx.shape, geo)(dy, None, dx)
+    sums = KernelGradient(kernel.shape, geo)
+    sums.add(x, dy)
+    dkernel, dbias = sums.result()
     return dx, dkernel, dbias if has_bias else None
+
+
+def convolution(kernel: NDArray, y_shape: tuple[int, ...], geo: Geometry) -> Convolution:
+    """The convolution with these weights, for as many images as ``y_shape`` says at most."""
+    return Convolution(kernel, y_shape, (geo.padding[0][0], geo.padding[1][0]))
+
+
+def input_gradient_of(kernel: NDArray, dx_shape: tuple[int, ...], geo: Geometry) -> Convolution:
+    """The gradient to the input, a convolution of dy with turned weights, for as many images as ``dx_shape`` says at most."""
+    return Convolution(loops.turn(kernel), dx_shape, (2 - geo.padding[0][0], 2 - geo.padding[1][0]))
 
 
 def _whole(channels: int) -> int:
@@ -147,47 +157,55 @@ def _apart(floats: int) -> int:
     return floats + 16
 
 
-def _convolve(
-    x: NDArray, kernel: NDArray, bias: NDArray | None, y: NDArray, before: tuple[int, int], floor: int = NO_FLOOR
-) -> None:
-    """y = bias + x * kernel; ``before`` are the rows above and the columns left of the image that y begins with."""
-    lanes = machine.vectors().lanes
-    m = tile_size(y.shape[1:3])
-    ci, co = _whole(x.shape[3]), _whole(y.shape[3])
-    across, down = -(-y.shape[2] // m), -(-y.shape[1] // m)
-    total, squares = len(x) * down, (m + 2) ** 2
-    together = squares * x.shape[3] * co > SHARED_FLOATS
-    lines = min(max(1, TOGETHER // across), total) if together else group_lines(total, across)
-    tiles = lines * across
-    vectors = panel_vectors(co, rows=tiles)
-    weights = aligned((squares * x.shape[3] * co,))
-    loops.transform_weights(kernel, weights, m, vectors)
-    bias = whole_vectors(bias, y.shape[3])
-    strip, apart = (m + 2) * (across * m + 2) * ci, (_apart(tiles * ci), _apart(tiles * co))
-    if not together:
-        parallel_for(
-            loops.convolve, -(-total // lines), simd.tiles(), transforms.table(), lanes, m, x, weights, bias, y, *before,
-            lines, vectors, *apart, floor, workspace=strip + squares * sum(apart) + m * m * co,
-        )  # fmt: skip
-        return
-    # the weights are too large to be read for every group: some hundred tiles are transformed, then multiplied together
-    v, products = aligned((squares * apart[0],)), aligned((squares * apart[1],))
-    each = -(-lines // CHUNKS)
-    for start in range(0, total, lines):
-        end = min(start + lines, total)
-        chunks = -(-(end - start) // each)
-        parallel_for(
-            loops.transform_input, chunks, transforms.table(), lanes, m, x, v, down, across, *before, start, end, each,
-            apart[0], ci, workspace=strip,
-        )  # fmt: skip
-        parallel_for(
-            loops.multiply, squares, simd.tiles(), lanes, v, weights, products, bias, x.shape[3], ci, co,
-            (end - start) * across, vectors, *apart,
-        )  # fmt: skip
-        parallel_for(
-            loops.transform_output, chunks, transforms.table(), lanes, m, products, bias, y, down, across, start, end,
-            each, apart[1], floor, workspace=m * m * co,
-        )  # fmt: skip
+class Convolution:
+    """y = bias + x * kernel, with weights that are transformed once.
+
+    ``before`` are the rows above and the columns left of the image that y begins with.
+    """
+
+    def __init__(self, kernel: NDArray, y_shape: tuple[int, ...], before: tuple[int, int]) -> None:
+        self.before, self.m = before, tile_size(y_shape[1:3])
+        self.inputs, self.ci, self.co = kernel.shape[2], _whole(kernel.shape[2]), _whole(kernel.shape[3])
+        self.across, self.down = -(-y_shape[2] // self.m), -(-y_shape[1] // self.m)
+        self.squares = (self.m + 2) ** 2
+        total = y_shape[0] * self.down
+        self.together = self.squares * self.inputs * self.co > SHARED_FLOATS
+        self.lines = min(max(1, TOGETHER // self.across), total) if self.together else group_lines(total, self.across)
+        self.vectors = panel_vectors(self.co, rows=self.lines * self.across)
+        self.weights = aligned((self.squares * self.inputs * self.co,))
+        loops.transform_weights(kernel, self.weights, self.m, self.vectors)
+
+    def __call__(self, x: NDArray, bias: NDArray | None, y: NDArray, floor: int = NO_FLOOR) -> None:
+        """Write y of some images; what is smaller than ``floor`` is stored as ``floor``."""
+        lanes, m, ci, co, across, down = machine.vectors().lanes, self.m, self.ci, self.co, self.across, self.down
+        bias, total = whole_vectors(bias, y.shape[3]), len(x) * down
+        lines = min(self.lines, total)
+        tiles = lines * across
+        strip, apart = (m + 2) * (across * m + 2) * ci, (_apart(tiles * ci), _apart(tiles * co))
+        if not self.together:
+            parallel_for(
+                loops.convolve, -(-total // lines), simd.tiles(), transforms.table(), lanes, m, x, self.weights, bias, y,
+                *self.before, lines, self.vectors, *apart, floor, workspace=strip + self.squares * sum(apart) + m * m * co,
+            )  # fmt: skip
+            return
+        # the weights are too large to be read for every group: some hundred tiles are transformed, then multiplied together
+        v, products = aligned((self.squares * apart[0],)), aligned((self.squares * apart[1],))
+        each = -(-lines // CHUNKS)
+        for start in range(0, total, lines):
+            end = min(start + lines, total)
+            chunks = -(-(end - start) // each)
+            parallel_for(
+                loops.transform_input, chunks, transforms.table(), lanes, m, x, v, down, across, *self.before, start, end,
+                each, apart[0], ci, workspace=strip,
+            )  # fmt: skip
+            parallel_for(
+                loops.multiply, self.squares, simd.tiles(), lanes, v, self.weights, products, bias, self.inputs, ci, co,
+                (end - start) * across, self.vectors, *apart,
+            )  # fmt: skip
+            parallel_for(
+                loops.transform_output, chunks, transforms.table(), lanes, m, products, bias, y, down, across, start, end,
+                each, apart[1], floor, workspace=m * m * co,
+            )  # fmt: skip
 
 
 def group_lines(lines: int, across: int) -> int:
@@ -195,49 +213,68 @@ def group_lines(lines: int, across: int) -> int:
     return max(1, min(TILES // across, -(-lines // 8)))
 
 
-def _kernel_gradient(x: NDArray, dy: NDArray, kernel_shape: tuple[int, ...], geo: Geometry) -> tuple[NDArray, NDArray]:
-    """dkernel and dbias."""
-    lanes = machine.vectors().lanes
-    m = tile_size(geo.output)
-    ci, co = _whole(x.shape[3]), _whole(dy.shape[3])
-    across, down = -(-geo.output[1] // m), -(-geo.output[0] // m)
-    total = len(x) * down
-    vectors = panel_vectors(co, rows=x.shape[3])
-    squares, strips = (m + 2) ** 2, (m + 2) * (across * m + 2) * ci + m * across * m * co
-    constants = np.zeros(simd.MOST_VECTORS * lanes + 1, np.float32)
-    constants[-1] = 1
-    above, left = geo.padding[0][0], geo.padding[1][0]
-    common = lanes, m, x, dy
-    if squares * ci * co <= PARTS_FLOATS:
-        # each thread sums up tiles of its own; its part of the batch goes through the nearest caches
-        parts = min(total, PARTS)
-        lines = max(1, min(TILES // across, -(-total // parts)))
-        apart = _apart(lines * across * ci), _apart(lines * across * co)
-        products = aligned((parts, squares, x.shape[3], co))
-        sums = np.zeros((parts, co), np.float32)
-        parallel_for(
-            loops.kernel_products, parts, simd.tiles(), transforms.table(), *common, products, sums, above, left, lines,
-            vectors, *apart, constants, workspace=strips + squares * sum(apart),
-        )  # fmt: skip
-    else:
-        # dU is too large for a sum per thread: all transform some hundred tiles, then share out the products
+class KernelGradient:
+    """dkernel and dbias, summed up over images that come some at a time, the most at first."""
+
+    def __init__(self, kernel_shape: tuple[int, ...], geo: Geometry) -> None:
+        self.kernel_shape, self.geo, self.m = kernel_shape, geo, tile_size(geo.output)
+        self.ci, self.co = _whole(kernel_shape[2]), _whole(kernel_shape[3])
+        self.vectors = panel_vectors(self.co, rows=kernel_shape[2])
+        self.squares = (self.m + 2) ** 2
+        # as long as dU is small, each thread sums up tiles of its own, and its part of the batch stays in the nearest caches
+        self.apart = self.squares * self.ci * self.co <= PARTS_FLOATS
+        self.parts = PARTS if self.apart else 1
+        self.products = self.sums = np.empty(0, np.float32)
+
+    def add(self, x: NDArray, dy: NDArray) -> None:
+        """Add the share of some images."""
+        m, lanes, ci, co, squares, output = (
+            self.m,
+            machine.vectors().lanes,
+            self.ci,
+            self.co,
+            self.squares,
+            self.geo.output,
+        )
+        across, down = -(-output[1] // m), -(-output[0] // m)
+        total, strips = len(x) * down, (m + 2) * (across * m + 2) * ci + m * across * m * co
+        constants = np.zeros(simd.MOST_VECTORS * lanes + 1, np.float32)
+        constants[-1] = 1
+        above, left = self.geo.padding[0][0], self.geo.padding[1][0]
+        common = lanes, m, x, dy
+        first = self.products.size == 0
+        if first:
+            self.parts = min(self.parts, total)
+            self.products = aligned((self.parts, squares, self.kernel_shape[2], co))
+            self.sums = np.zeros((self.parts if self.apart else CHUNKS, co), np.float32)
+        if self.apart:
+            parts = min(total, self.parts)
+            lines = max(1, min(TILES // across, -(-total // parts)))
+            apart = _apart(lines * across * ci), _apart(lines * across * co)
+            parallel_for(
+                loops.kernel_products, parts, simd.tiles(), transforms.table(), *common, self.products, self.sums, above,
+                left, lines, self.vectors, *apart, constants, int(first), workspace=strips + squares * sum(apart),
+            )  # fmt: skip
+            return
+        # all transform some hundred tiles, then share out the products
         lines = max(1, min(TOGETHER // across, total))
         apart = _apart(lines * across * ci), _apart(lines * across * co)
         v, d = aligned((squares * apart[0],)), aligned((squares * apart[1],))
-        products = aligned((1, squares, x.shape[3], co))
         each = -(-lines // CHUNKS)
-        sums = np.zeros((CHUNKS, co), np.float32)
-        panels = -(-(co // lanes) // vectors)
+        panels = -(-(co // lanes) // self.vectors)
         for start in range(0, total, lines):
             end = min(start + lines, total)
             parallel_for(
-                loops.transform_both, -(-(end - start) // each), simd.tiles(), transforms.table(), *common, v, d, sums,
+                loops.transform_both, -(-(end - start) // each), simd.tiles(), transforms.table(), *common, v, d, self.sums,
                 above, left, start, end, each, *apart, constants, workspace=strips,
             )  # fmt: skip
             parallel_for(
-                loops.multiply_both, squares * panels, simd.tiles(), lanes, v, d, products[0], *apart, ci,
-                (end - start) * across, constants, int(start == 0),
+                loops.multiply_both, squares * panels, simd.tiles(), lanes, v, d, self.products[0], *apart, ci,
+                (end - start) * across, constants, int(first and start == 0),
             )  # fmt: skip
-    dkernel = np.empty(kernel_shape, np.float32)
-    loops.transform_back(products, dkernel, m)
-    return dkernel, sums.sum(axis=0, dtype=np.float64).astype(np.float32)[: dy.shape[3]]
+
+    def result(self) -> tuple[NDArray, NDArray]:
+        """dkernel and dbias."""
+        dkernel = np.empty(self.kernel_shape, np.float32)
+        loops.transform_back(self.products, dkernel, self.m)
+        return dkernel, self.sums.sum(axis=0, dtype=np.float64).astype(np.float32)[: self.kernel_shape[3]]

@@ -271,12 +271,12 @@ def _transform_line(
         )  # fmt: skip
 
 
-@kernel(TEAM, INT, OUT2, TABLE, TABLE, INT, INT, IN4, IN4, OUT4, OUT2, INT, INT, INT, INT, INT, INT, IN1)
+@kernel(TEAM, INT, OUT2, TABLE, TABLE, INT, INT, IN4, IN4, OUT4, OUT2, INT, INT, INT, INT, INT, INT, IN1, INT)
 def kernel_products(
     team, chunks, workspace, tiles, functions, lanes, m, x, dy, parts, sums, above, left, lines, vectors, v_apart, d_apart,
-    constants,
+    constants, first_time,
 ):  # fmt: skip
-    """parts[p, e] (CI, CO) = Σ V[e]ᵀ D[e] over the tiles of a part; one chunk is one part. sums: Σ dy of it."""
+    """parts[p, e] (CI, CO) += Σ V[e]ᵀ D[e] over the tiles of a part; one chunk is one part. sums: Σ dy of it."""
     t = m + 2
     inputs, outputs = x.shape[3], dy.shape[3]
     ci, co = (inputs + lanes - 1) // lanes * lanes, (outputs + lanes - 1) // lanes * lanes
@@ -291,7 +291,7 @@ def kernel_products(
         begin, end = total * chunk // chunks, total * (chunk + 1) // chunks
         for group in range(begin, end, lines):
             group_end = min(group + lines, end)
-            count = (group_end - group) * across
+            count, fresh = (group_end - group) * across, first_time and group == begin
             for line in range(group, group_end):
                 place = line - group
                 _transform_line(
@@ -305,7 +305,7 @@ def kernel_products(
                     product(
                         tiles, here, inputs, v + 4 * e * v_apart, 1, ci, 0,
                         d + 4 * (e * d_apart + first), co, 0,
-                        address(constants) if group == begin else at, 0 if group == begin else co, at, co,
+                        address(constants) if fresh else at, 0 if fresh else co, at, co,
                         here * lanes, count, 1, NO_FLOOR,
                     )  # fmt: skip
         chunk = next_chunk(team)
