@@ -12,6 +12,7 @@ from collections.abc import Sequence
 import numpy as np
 from llvmlite import ir
 from numba import types
+from numba.core import cgutils
 from numba.extending import intrinsic
 
 
@@ -182,3 +183,27 @@ def put(typing_context, place, number):
         return context.get_dummy_value()
 
     return types.void(types.intp, types.float32), generate
+
+
+@intrinsic
+def clear(typing_context, target, count):
+    """``count`` float zeros from an address on."""
+
+    def generate(context, builder, signature, values):
+        pointer = builder.inttoptr(values[0], ir.IntType(8).as_pointer())
+        cgutils.memset(builder, pointer, builder.mul(values[1], ir.IntType(64)(4)), 0)
+        return context.get_dummy_value()
+
+    return types.void(types.intp, types.intp), generate
+
+
+@intrinsic
+def copy_line(typing_context, source, target, count):
+    """Copy ``count`` floats from one address on to another; the two may not overlap."""
+
+    def generate(context, builder, signature, values):
+        source, target = (builder.inttoptr(value, ir.IntType(8).as_pointer()) for value in values[:2])
+        cgutils.raw_memcpy(builder, target, source, values[2], 4)
+        return context.get_dummy_value()
+
+    return types.void(types.intp, types.intp, types.intp), generate

@@ -13,13 +13,13 @@ from __future__ import annotations
 
 import numpy as np
 
-from .assembly import address, get, put
+from .assembly import address, clear, get, put
 from .gemm import product
 from .jit import IN1, IN4, INT, INTS, OUT1, OUT2, OUT4, OUT5, TABLE, TEAM, inline, kernel
 from .segments import COUNT, IN, IN_STEP, OUT, OUT_STEP, TAP, TAP_STEP, TAPS
 from .simd import NO_FLOOR
 from .threads import MEMBERS, next_chunk
-from .transpose import clear, copy, transpose
+from .transpose import copy, transpose
 
 
 @kernel(TEAM, INT, TABLE, IN4, INTS, INTS, INT, INT, INT, INT, OUT1)
@@ -57,7 +57,7 @@ def _fill_line(y, count, step, bias, columns, floor):
     for i in range(count):
         for c in range(columns):
             value = get(bias + 4 * c)
-            put(y + 4 * (i * step + c), value if floor == NO_FLOOR or value > 0 else np.float32(0))
+            put(y + 4 * (i * step + c), np.float32(0) if floor != NO_FLOOR and value <= 0 else value)
 
 
 @inline

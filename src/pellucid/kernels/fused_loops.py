@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 
-from .assembly import address, get, put
+from .assembly import address, clear, copy_line
 from .convolve import add_pixels, add_taps, convolve_images
 from .jit import BYTES_IN4, BYTES_OUT4, IN1, IN4, INT, INTS, OUT2, OUT4, OUT5, TABLE, TEAM, inline, kernel
 from .simd import NO_FLOOR, RELU
 from .tail import rectify, run_windows
 from .threads import MEMBERS, next_chunk
-from .transpose import clear
 
 # As typed integers, since Numba compiles a function once more for every constant it is called with
 FIRST, ALL, PLAIN = np.intp(0), np.intp(1 << 30), np.intp(NO_FLOOR)  # panel or segment, panels, no ReLU
@@ -58,9 +57,7 @@ def _copy_padded(x, images, height, line, padded, padded_height, padded_line):
     """The inside of padded images = some images; addresses of the first number of each, a line has so many floats."""
     for i in range(images):
         for row in range(height):
-            source, target = x + 4 * (i * height + row) * line, padded + 4 * (i * padded_height + row) * padded_line
-            for k in range(line):
-                put(target + 4 * k, get(source + 4 * k))
+            copy_line(x + 4 * (i * height + row) * line, padded + 4 * (i * padded_height + row) * padded_line, line)
 
 
 @kernel(

@@ -14,13 +14,12 @@ from numpy.typing import NDArray
 
 from ..ops.shape import Padding, Pair
 from . import machine, moments, norm, tail, windows
-from .assembly import address
+from .assembly import address, clear
 from .buffers import aligned
 from .jit import BYTES_IN4, BYTES_OUT4, IN1, IN4, INT, OUT2, OUT3, OUT4, TABLE, TEAM, array_of, inline, kernel
 from .norm import BatchNormCache
 from .tail import Tail, run_windows
 from .threads import MEMBERS, next_chunk, parallel_for
-from .transpose import clear
 
 BAND = 1 << 14  # floats, about
 

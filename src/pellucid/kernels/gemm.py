@@ -12,12 +12,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from . import machine, simd, threads
-from .assembly import address, call, get, put
+from .assembly import address, call, clear, get, put
 from .buffers import aligned
 from .jit import IN1, IN2, INT, OUT1, OUT2, TABLE, TEAM, inline, kernel
 from .simd import NO_FLOOR
 from .threads import MEMBERS, next_chunk, parallel_for
-from .transpose import clear, copy, transpose
+from .transpose import copy, transpose
 from .transpose import table as transposing
 
 FAR = 256  # floats from k to k of a transposed A from which on it is packed: caches hold few lines so far apart

@@ -17,12 +17,11 @@ from numpy.typing import NDArray
 from ..ops import shape
 from ..ops.shape import Geometry, Padding, Pair
 from . import segments, windows
-from .assembly import address, call
+from .assembly import address, call, clear
 from .buffers import aligned
 from .jit import BYTES_IN4, BYTES_OUT4, IN4, INT, OUT4, TABLE, TEAM, inline, kernel
 from .segments import COUNT, IN, IN_STEP, OUT, TAP, TAPS
 from .threads import next_chunk, parallel_for
-from .transpose import clear
 
 POOLS = ("max_pool2d", "average_pool2d")
 ACTIVATIONS = (None, "relu")

@@ -101,10 +101,3 @@ def transpose(functions, source, source_row, target, target_row, rows, columns):
     for i in range(rows):
         for j in range(whole_columns if i < whole_rows else 0, columns):
             put(target + 4 * (j * target_row + i), get(source + 4 * (i * source_row + j)))
-
-
-@inline
-def clear(target, count):
-    """``count`` zeros from an address on."""
-    for i in range(count):
-        put(target + 4 * i, np.float32(0))

@@ -144,20 +144,15 @@ class _Windows:
         f, zero = self.f, "zeroinitializer"
         if self.kind in (MAX, MAX_RELU):
             v, (best, place) = f.load(at, self.mask), carried
-            if self.kind == MAX_RELU:
-                wins = f.value(f"fcmp ogt {f.vector} {v}, {best}")
-            else:  # it is larger or not a number, and the best so far is one
-                larger, open_ = (
-                    f.value(f"fcmp ugt {f.vector} {v}, {best}"),
-                    f.value(f"fcmp ord {f.vector} {best}, {best}"),
-                )
-                wins = f.value(f"and {self.masks} {larger}, {open_}")
+            # it is larger or not a number, and the best so far is one
+            larger = f.value(f"fcmp ugt {f.vector} {v}, {best}")
+            wins = f.value(f"and {self.masks} {larger}, {f.value(f'fcmp ord {f.vector} {best}, {best}')}")
             self.select(wins, f.vector, v, best, "best")
             self.select(wins, self.numbers, self.number(number), place, "place")
         elif self.kind in (AVERAGE, AVERAGE_RELU):
             v = f.load(at, self.mask)
             if self.kind == AVERAGE_RELU:
-                positive = f.value(f"fcmp ogt {f.vector} {v}, {zero}")
+                positive = f.value(f"fcmp ugt {f.vector} {v}, {zero}")  # or not a number
                 v = self.select(positive, f.vector, v, zero)
                 self.store_bytes(f.value(f"zext {self.masks} {positive} to {self.bytes}"), mark)
             f.value(f"fadd {f.vector} {carried[0]}, {v}", self.name("best"))
@@ -218,7 +213,7 @@ def rectify(lanes: int) -> str:
     i = f.phi("i64", entry="0", vector="%i.next")
     mask = f.first_lanes(f.value(f"sub i64 %count, {i}"))
     v, dy = f.load(f.offset(x, i), mask), f.load(f.offset(y, i), mask)
-    positive = f.value(f"fcmp ogt {f.vector} {v}, zeroinitializer")
+    positive = f.value(f"fcmp ugt {f.vector} {v}, zeroinitializer")
     dv = f.value(f"select <{lanes} x i1> {positive}, {f.vector} {dy}, {f.vector} zeroinitializer")
     f.store(dv, f.offset(code, i), mask)
     f.value(f"add i64 {i}, {lanes}", "i.next")

@@ -103,6 +103,12 @@ def tile_size(size: tuple[int, int]) -> int:
     return min((4, 3), key=lambda m: -(-size[0] // m) * -(-size[1] // m) * (m + 2) ** 2)
 
 
+def images_together(size: tuple[int, int]) -> int:
+    """How many images of this size have as many tiles as are best transformed together."""
+    m = tile_size(size)
+    return max(1, TOGETHER // (-(-size[0] // m) * -(-size[1] // m)))
+
+
 def conv2d(
     x: NDArray,
     kernel: NDArray,

@@ -5,14 +5,14 @@ from __future__ import annotations
 from numpy.typing import NDArray
 
 from . import machine, transforms
-from .assembly import address, call, get, put
+from .assembly import address, call, clear, get, put
 from .buffers import aligned
 from .gemm import product
 from .jit import IN1, IN4, INT, OUT1, OUT2, OUT3, OUT4, TABLE, TEAM, inline, kernel
 from .simd import NO_FLOOR
 from .threads import MEMBERS, next_chunk, parallel_for
 from .transforms import GRADIENT, INPUT, OUTPUT, WEIGHTS, WEIGHTS_BACK
-from .transpose import clear, copy, transpose
+from .transpose import copy, transpose
 from .transpose import table as transposing
 
 
