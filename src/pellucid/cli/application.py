@@ -11,6 +11,7 @@ _VERBS = {
     "resume": "Go on with a training that was interrupted, or train longer.",
     "evaluate": "Loss and accuracy of a trained model on images it never saw.",
     "predict": "Ask a trained model what is on pictures.",
+    "explain": "Show what a trained model looks at, and how it comes to its answer.",
     "summary": "The layers of a network: shapes, parameters, multiply-adds.",
     "data": "List, fetch and examine data sets.",
     "check": "Compare the gradients of a network with numerical derivatives.",

@@ -11,6 +11,7 @@ from .evaluation import Evaluation, Mistake, evaluation
 from .intervals import wilson_interval
 from .per_class import Averages, ClassScore, Curve
 from .per_sample import METRICS, Metric, accuracy, get, top_k
+from .probabilities import as_probabilities
 
 __all__ = [
     "METRICS",
@@ -22,6 +23,7 @@ __all__ = [
     "Metric",
     "Mistake",
     "accuracy",
+    "as_probabilities",
     "evaluation",
     "get",
     "top_k",
