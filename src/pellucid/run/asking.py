@@ -15,7 +15,7 @@ from ..errors import DataError, PellucidError
 from ..metrics import as_probabilities
 from ..model import Sequential, load
 from ..preprocessing import IMAGE_SUFFIXES
-from .networks import model_path, with_views
+from .networks import model_path
 
 _AT_ONCE = 256  # pictures in memory
 
@@ -36,20 +36,15 @@ class Prediction:
 
 
 def predict(
-    target: str | os.PathLike[str] | Sequential,
-    pictures: Iterable[str | os.PathLike[str]],
-    *,
-    top: int = 3,
-    views: str | None = None,
+    target: str | os.PathLike[str] | Sequential, pictures: Iterable[str | os.PathLike[str]], *, top: int = 3
 ) -> Iterator[Prediction]:
     """The ``top`` classes of every picture, in the order of ``pictures``: files, or folders to be searched.
 
-    A picture that cannot be read is a prediction with an ``error``; the others are not held up. ``views`` are those of
-    ``Sequential.predict``.
+    A picture that cannot be read is a prediction with an ``error``; the others are not held up.
     """
     if top < 1:
         raise PellucidError(f"top was {top}; wanted at least 1.")
-    model = with_views(target if isinstance(target, Sequential) else load(model_path(target)), views)
+    model = target if isinstance(target, Sequential) else load(model_path(target))
     if model.preprocessing is None:
         raise PellucidError(
             "The model does not say how the pixels of a picture become its input. Those trained by `pellucid train` do; "
