@@ -9,7 +9,20 @@ from pellucid import config
 from pellucid.cli import main
 from pellucid.cli.options import short_names
 
-VERBS = ["train", "resume", "evaluate", "predict", "explain", "summary", "check", "bench", "data list", "data get", "data check"]
+VERBS = [
+    "train",
+    "resume",
+    "evaluate",
+    "predict",
+    "explain",
+    "summary",
+    "check",
+    "bench",
+    "data list",
+    "data get",
+    "data check",
+    "data show",
+]
 HEAVY = "numba", "llvmlite", "sklearn", "scipy", "PIL", "matplotlib", "numpy", "safetensors", "pooch"
 
 LOADED = """

@@ -33,8 +33,10 @@ from .transformations import (
     get,
     names,
 )
+from .views import VIEWS
 
 __all__ = [
+    "VIEWS",
     "AlternatingFlip",
     "Augmentation",
     "Augmenter",

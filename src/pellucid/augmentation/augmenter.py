@@ -61,7 +61,7 @@ class Augmenter:
         mixing = draw_mixing(self.augmentation, self.shape, *here, indices, len(x))
         if mixing is not None:
             others = self._render(x, draw(self.augmentation, self.shape, *here, mixing.partners))
-            inputs = (_compiled() or reference).mix(inputs, others, mixing.weights, mixing.boxes)
+            inputs = (compiled_or_none() or reference).mix(inputs, others, mixing.weights, mixing.boxes)
             targets = mix_targets(targets, y[mixing.partners], mixing.shares, self.classes)
         return inputs.astype(self.dtype, copy=False), targets
 
@@ -74,7 +74,7 @@ class Augmenter:
             x = x[draws.images]
             x = np.ascontiguousarray(x, x.dtype if x.dtype == np.uint8 else np.float32)
             draws = draws._replace(images=np.arange(len(x)))
-        return (_compiled() or reference).render(np.asarray(x), draws, self.scale, self.shift)
+        return (compiled_or_none() or reference).render(np.asarray(x), draws, self.scale, self.shift)
 
 
 def factors(preprocessing: Preprocessing | None, channels: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
@@ -87,7 +87,7 @@ def factors(preprocessing: Preprocessing | None, channels: int) -> tuple[NDArray
 
 def normalised(x: NDArray, preprocessing: Preprocessing) -> NDArray[np.float32]:
     """``preprocessing(x)``, compiled for pixels; the same bits."""
-    compiled = _compiled()
+    compiled = compiled_or_none()
     if compiled is None or x.dtype != np.uint8 or x.shape[1:] != (*preprocessing.size, preprocessing.channels):
         return preprocessing(x)
     return compiled.normalise(np.asarray(x), *factors(preprocessing, preprocessing.channels))
@@ -131,7 +131,7 @@ def augment(
     return np.clip(np.round(pixels), 0, 255).astype(np.uint8) if x.dtype == np.uint8 else pixels
 
 
-def _compiled() -> ModuleType | None:
+def compiled_or_none() -> ModuleType | None:
     """The compiled functions, None where the reference is asked for or nothing can be compiled (the backend says so, once)."""
     if backend.get_backend() == "numpy":
         return None

@@ -1,8 +1,9 @@
-"""``pellucid data list``, ``get`` and ``check``."""
+"""``pellucid data list``, ``get``, ``check`` and ``show``."""
 
 from __future__ import annotations
 
 import json as json_
+from pathlib import Path
 from typing import Annotated, Any
 
 from cyclopts import App, Parameter
@@ -85,20 +86,21 @@ def get(name: str, /, *, data_dir: Folder = None, verify: bool = True) -> int:
     return 0
 
 
-@data.command
-@with_settings(
-    (
-        "seed",
-        "data.data_dir",
-        "data.verify",
-        "data.validation_split",
-        "data.test_part",
-        "data.size",
-        "data.channels",
-        "data.on_bad_image",
-        "data.classes",
-    )
+_READING = (
+    "seed",
+    "data.data_dir",
+    "data.verify",
+    "data.validation_split",
+    "data.test_part",
+    "data.size",
+    "data.channels",
+    "data.on_bad_image",
+    "data.classes",
 )
+
+
+@data.command
+@with_settings(_READING)
 def check(source: str, /, *, json: Switch = False, **overrides: Any) -> int:
     """Examine a data set: parts, classes, duplicates, unreadable files.
 
@@ -134,6 +136,48 @@ def check(source: str, /, *, json: Switch = False, **overrides: Any) -> int:
     )
     for note in (*report.notes, *report.warnings):
         print(f"  {note}")
+    return 0
+
+
+@data.command
+@with_settings((*_READING, "training.augment"))
+def show(
+    source: str,
+    /,
+    *,
+    out: Annotated[Path, Parameter(metavar="FILE")] = Path("samples.png"),
+    images: Annotated[int, Parameter(metavar="N")] = 8,
+    **overrides: Any,
+) -> int:
+    """Draw training images, a row for every class; or how augmentation changes them.
+
+    With --augment a row shows one image as it is and as the network will see
+    it in each of the first epochs: a training with the same seed sees exactly
+    these.
+
+    Examples:
+
+      pellucid data show cifar10
+
+      pellucid data show cifar10 --augment flip,crop:4,cutout:8 --out augmented.png
+
+    Parameters
+    ----------
+    source
+        A data set by name or path.
+    out
+        The picture to write: .png, .svg, .pdf or .jpg.
+    images
+        How many images a row shows.
+    """
+    from ..config import make
+    from ..data import load
+    from ..run.showing import save_samples
+
+    config = make({"data.source": source} | overrides)
+    settings = config.data.model_dump(exclude={"source", "seed", "download"})
+    dataset = load(source, download=False, seed=config.seed, **settings)
+    print(save_samples(dataset, out, augmentation=config.training.augment, images=images, seed=config.seed))
     return 0
 
 

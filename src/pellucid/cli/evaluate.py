@@ -30,6 +30,7 @@ def evaluate(
     json: Annotated[bool, Parameter(negative=(), show_default=False)] = False,
     save: Annotated[Path | None, Parameter(metavar="FILE", show_default=False)] = None,
     figures: Annotated[Path | None, Parameter(metavar="FOLDER", show_default=False)] = None,
+    views: Annotated[Literal["none", "mirror", "mirror+shifts"] | None, Parameter(show_default=False)] = None,
     **overrides: Any,
 ) -> int:
     """Loss and accuracy of a trained model on images it never saw.
@@ -61,11 +62,13 @@ def evaluate(
         Write that JSON object to a file.
     figures
         Draw confusion matrix, ROC curves, reliability and the surest mistakes into this folder.
+    views
+        Answer with the mean over several views of each image; without it, as the model was trained to.
     """
     from ..files import write_atomically
     from ..run import evaluate as score
 
-    result = score(model, data, part=part, overrides=overrides, figures=figures)
+    result = score(model, data, part=part, overrides=overrides, figures=figures, views=views)
     if save is not None:
         text = json_.dumps(result.to_dict(), indent=1)
         write_atomically(save, lambda temporary: temporary.write_text(text, encoding="utf-8"))

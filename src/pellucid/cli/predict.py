@@ -5,7 +5,7 @@ from __future__ import annotations
 import json as json_
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 from cyclopts import Parameter
 
@@ -16,6 +16,7 @@ def predict(
     /,
     *,
     top: Annotated[int, Parameter(metavar="N")] = 3,
+    views: Annotated[Literal["none", "mirror", "mirror+shifts"] | None, Parameter(show_default=False)] = None,
     json: Annotated[bool, Parameter(negative=(), show_default=False)] = False,
 ) -> int:
     """Ask a trained model what is on pictures.
@@ -38,13 +39,15 @@ def predict(
         Image files, and folders to be searched for them.
     top
         How many classes to name.
+    views
+        Answer with the mean over several views of each picture; without it, as the model was trained to.
     json
         Print a JSON list instead of lines.
     """
     from ..run.asking import predict as ask
 
     done, unreadable = [], 0
-    for prediction in ask(model, pictures, top=top):
+    for prediction in ask(model, pictures, top=top, views=views):
         if prediction.error is not None:
             unreadable += 1
             print(prediction.error, file=sys.stderr)

@@ -68,6 +68,22 @@ def _check_layer(table: Any) -> None:
     Layer.from_config(table)
 
 
+def _augmentation(value: Any) -> Any:
+    """Augmentation in its canonical text; a list of words is taken too.
+
+    >>> _augmentation(["crop", "flip"])
+    'flip,crop:4'
+    """
+    if value is None:
+        return None
+    from ..augmentation import get  # loads NumPy, which the help of the command line does without
+
+    try:
+        return str(get(value))
+    except (PellucidError, TypeError) as error:
+        raise ValueError(str(error)) from None
+
+
 Minutes = Annotated[float, BeforeValidator(_minutes), Field(gt=0, allow_inf_nan=False)]
 Positive = Annotated[int, Field(ge=1)]
 Seed = Annotated[int, Field(ge=0, lt=2**63)]
@@ -200,6 +216,15 @@ class TrainingSection(Section):
     )
     overfit: Positive | None = Field(
         None, description="train and validate on the first so many images: a test of the network", examples=[100]
+    )
+
+    augment: Annotated[str, BeforeValidator(_augmentation)] | None = Field(
+        None, description="how training images are changed, anew in every epoch", examples=["flip,crop:4"]
+    )
+    views: Literal["none", "mirror", "mirror+shifts"] | None = Field(
+        None,
+        description="answers of the model are the mean over so many views of an image, a little better and 2 or 6 times slower",
+        examples=["mirror"],
     )
 
 

@@ -15,7 +15,7 @@ from ..errors import DataError, PellucidError
 from ..metrics import as_probabilities
 from ..model import Sequential, load
 from ..preprocessing import IMAGE_SUFFIXES
-from .networks import model_path
+from .networks import model_path, with_views
 
 _AT_ONCE = 256  # pictures in memory
 
@@ -36,15 +36,20 @@ class Prediction:
 
 
 def predict(
-    target: str | os.PathLike[str] | Sequential, pictures: Iterable[str | os.PathLike[str]], *, top: int = 3
+    target: str | os.PathLike[str] | Sequential,
+    pictures: Iterable[str | os.PathLike[str]],
+    *,
+    top: int = 3,
+    views: str | None = None,
 ) -> Iterator[Prediction]:
     """The ``top`` classes of every picture, in the order of ``pictures``: files, or folders to be searched.
 
-    A picture that cannot be read is a prediction with an ``error``; the others are not held up.
+    A picture that cannot be read is a prediction with an ``error``; the others are not held up. ``views`` are those of
+    ``Sequential.predict``.
     """
     if top < 1:
         raise PellucidError(f"top was {top}; wanted at least 1.")
-    model = target if isinstance(target, Sequential) else load(model_path(target))
+    model = with_views(target if isinstance(target, Sequential) else load(model_path(target)), views)
     if model.preprocessing is None:
         raise PellucidError(
             "The model does not say how the pixels of a picture become its input. Those trained by `pellucid train` do; "

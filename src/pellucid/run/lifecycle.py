@@ -163,6 +163,7 @@ def _run(
             callbacks=callbacks,
             progress=progress,
             limit_batches=training.limit_batches,
+            augment=model.augmenter(training.augment),
         )
     except NonFiniteLossError:
         path = shlex.quote(str(folder.path))

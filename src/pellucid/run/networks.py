@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import copy
 import os
 from collections.abc import Sequence
 from pathlib import Path
 
+from ..augmentation.views import known as known_views
 from ..config.sections import ModelSection
 from ..errors import FileFormatError, PellucidError, ShapeError
 from ..layers import Layer
@@ -55,6 +57,15 @@ def model_path(path: str | os.PathLike[str]) -> Path:
     if not path.exists():
         raise FileFormatError(f"There is no model or run {str(path)!r}. {_runs_here(path)}")
     return path
+
+
+def with_views(model: Sequential, views: str | None) -> Sequential:
+    """The same model, sharing everything, answering with these views; without ``views`` the model itself."""
+    if views is None:
+        return model
+    twin = copy.copy(model)
+    twin.views = known_views(views)
+    return twin
 
 
 def find(name: str, input_shape: Sequence[int] = (32, 32, 3), num_classes: int = 10) -> Sequential:

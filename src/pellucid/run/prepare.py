@@ -42,7 +42,9 @@ def prepare(config: RunConfig) -> Prepared:
     model.preprocessing = Preprocessing.fit(train.x)
     model.class_names = dataset.class_names
     model.adapt_to(train.x)
+    model.views = config.training.views or "none"
     compile_model(model, config)
+    model.augmenter(config.training.augment)  # refuses what does not fit the images
     return Prepared(config, dataset, train, validation, model, tuple(remarks))
 
 

@@ -35,6 +35,7 @@ def record_data(folder: RunFolder, prepared: Prepared) -> None:
         fingerprint=dataset.fingerprint,
         optimizer=config.optimizer.model_dump(mode="json", exclude_none=True),
         batch_size=config.training.batch_size,
+        augmentation=config.training.augment or "",
     )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from ..training import History, fit
 from .prepare import Prepared
@@ -17,9 +18,11 @@ def rehearse(prepared: Prepared, folder: Path, say: Callable[[str], None]) -> Hi
     config, model = prepared.config, prepared.model
     batch_size, epochs = config.training.batch_size or 64, config.training.epochs or 1
     train = prepared.train.take(range(min(len(prepared.train), _BATCHES * batch_size)))
-    fit(model, train.x, train.y, batch_size=batch_size, epochs=1, seed=config.seed)  # may have to compile kernels first
+    augment = model.augmenter(config.training.augment)
+    settings: dict[str, Any] = {"batch_size": batch_size, "epochs": 1, "seed": config.seed, "augment": augment}
+    fit(model, train.x, train.y, **settings)  # may have to compile kernels first
     start = time.monotonic()
-    history = fit(model, train.x, train.y, batch_size=batch_size, epochs=1, seed=config.seed)
+    history = fit(model, train.x, train.y, **settings)
     seconds = (time.monotonic() - start) / len(train) * len(prepared.train)
     for part in (prepared.validation, prepared.dataset.test):
         if part is not None and len(part):

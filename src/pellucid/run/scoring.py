@@ -14,7 +14,7 @@ from ..metrics import wilson_interval
 from ..model import Sequential, load
 from .asking import probabilities
 from .images import PARTS, choose_images
-from .networks import model_path
+from .networks import model_path, with_views
 
 
 @dataclass(frozen=True)
@@ -55,6 +55,7 @@ def evaluate(
     part: str | None = None,
     overrides: Mapping[str, Any] | None = None,
     figures: str | os.PathLike[str] | None = None,
+    views: str | None = None,
 ) -> Evaluation:
     """Score a model (a run folder, a model file, or a model) on a data set; without ``source`` on the one it was trained with.
 
@@ -68,12 +69,15 @@ def evaluate(
     figures
         a folder for pictures: confusion matrix, ROC curves, reliability, surest mistakes.
 
+    views
+        as for ``Sequential.predict``; without it the model's own.
+
     Raises
     ------
     PellucidError
         for data that do not fit the model.
     """
-    model = target if isinstance(target, Sequential) else load(model_path(target))
+    model = with_views(target if isinstance(target, Sequential) else load(model_path(target)), views)
     chosen = choose_images(model, source, part=part, overrides=overrides)
     result = score(model, chosen.images, chosen.dataset, chosen.part)
     result = _with_details(replace(result, notes=result.notes + chosen.notes), model, chosen.images)
@@ -94,6 +98,8 @@ def score(model: Sequential, images: Part, dataset: Dataset, part: str) -> Evalu
         )
     other_parts = tuple(f"{name}:" for name in PARTS if name != part)
     notes = tuple(note for note in dataset.notes if not note.startswith(other_parts))
+    if model.views != "none":
+        notes = (*notes, f"Every answer is the mean over several views of the image: {model.views}.")
     return Evaluation(
         found["loss"], accuracy, wilson_interval(accuracy, len(images)), len(images), dataset.name, part, notes
     )

@@ -33,6 +33,10 @@ def introduce(prepared: Prepared, say: Say) -> None:
         f"{model.name}: {model.count_params():,} parameters, {settings.pop('name')} with learning rate {rate:g}, "
         f"{config.training.epochs} epochs in batches of {config.training.batch_size}"
     )
+    if config.training.augment:
+        say(f"  augmentation: {config.training.augment.replace(',', ', ')}")
+    if model.views != "none":
+        say(f"  answers are the mean over the views {model.views}")
     smoothing, classes = config.training.label_smoothing or 0.0, prepared.dataset.num_classes
     if smoothing and "categorical" in str(config.training.loss):
         rest = smoothing / classes  # the share of every wrong class
