@@ -11,7 +11,9 @@ the usual statistical batteries.
 from __future__ import annotations
 
 import zlib
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,9 +33,9 @@ def _words(*values: int) -> NDArray[np.uint64]:
     return np.array([value & 0xFFFF_FFFF_FFFF_FFFF for value in values], dtype=np.uint64)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Randomness:
-    """The random streams of one batch, one 64-bit key per image.
+    """The random streams of one batch, one 64-bit key per image, computed by ``make`` when something random is drawn.
 
     >>> rng = Randomness.for_batch(seed=0, epoch=3, indices=np.array([7, 2]))
     >>> again = Randomness.for_batch(seed=0, epoch=3, indices=np.array([2]))
@@ -41,17 +43,26 @@ class Randomness:
     True
     """
 
-    keys: NDArray[np.uint64]
+    make: Callable[[], NDArray[np.uint64]]
+
+    @cached_property
+    def keys(self) -> NDArray[np.uint64]:
+        """The keys (N,)."""
+        return self.make()
 
     @classmethod
     def for_batch(cls, seed: int, epoch: int, indices: NDArray[np.integer]) -> Randomness:
         """Keys for the images with these ``indices`` in the data set."""
-        base = mix(mix(_words(seed) + GOLDEN) + _words(epoch) * GOLDEN)
-        return cls(mix(base + (np.asarray(indices).astype(np.uint64) + np.uint64(1)) * GOLDEN))
+
+        def keys() -> NDArray[np.uint64]:
+            base = mix(mix(_words(seed) + GOLDEN) + _words(epoch) * GOLDEN)
+            return mix(base + (np.asarray(indices).astype(np.uint64) + np.uint64(1)) * GOLDEN)
+
+        return cls(keys)
 
     def child(self, name: str) -> Randomness:
         """An independent set of streams, for example for a layer: ``rng.child("dropout1")``."""
-        return Randomness(mix(self.keys ^ mix(_words(zlib.crc32(name.encode())) + GOLDEN)))
+        return Randomness(lambda: mix(self.keys ^ mix(_words(zlib.crc32(name.encode())) + GOLDEN)))
 
     def bits(self, shape: tuple[int, ...]) -> NDArray[np.uint64]:
         """``(N, *shape)`` words of 64 random bits."""

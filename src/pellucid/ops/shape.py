@@ -10,8 +10,9 @@ positions (Dumoulin, Visin: "A guide to convolution arithmetic for deep learning
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import NamedTuple
+import functools
+from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -49,6 +50,20 @@ class Geometry(NamedTuple):
                 rows = slice(i * dh, i * dh + sh * (oh - 1) + 1, sh)
                 columns = slice(j * dw, j * dw + sw * (ow - 1) + 1, sw)
                 yield i, j, (slice(None), rows, columns)
+
+
+def _remembered(function: Callable[..., Geometry]) -> Callable[..., Geometry]:
+    """The same function, which works out each case once: a training step asks for the same few again and again."""
+    remembering = functools.lru_cache(maxsize=4096, typed=True)(function)
+
+    @functools.wraps(function)
+    def ask(*arguments: Any, **settings: Any) -> Geometry:
+        try:
+            return remembering(*arguments, **settings)
+        except TypeError:  # one of the settings is a list
+            return function(*arguments, **settings)
+
+    return ask
 
 
 def pair(value: Pair, name: str, *, minimum: int = 1) -> tuple[int, int]:
@@ -126,6 +141,7 @@ def geometry(
     return Geometry(size, window, strides, dilation, pads, output)
 
 
+@_remembered
 def conv_geometry(
     x_shape: tuple[int, ...],
     kernel_shape: tuple[int, ...],
@@ -150,6 +166,7 @@ def conv_geometry(
     return geometry(x_shape[1:3], kernel_shape[:2], strides=strides, padding=padding, dilation=dilation)  # type: ignore[arg-type]
 
 
+@_remembered
 def pool_geometry(
     x_shape: tuple[int, ...], pool_size: Pair, *, strides: Pair | None = None, padding: Padding = "valid"
 ) -> Geometry:
