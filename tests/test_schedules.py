@@ -295,7 +295,9 @@ def test_wrong_settings_are_explained(make, text):
 
 
 def test_settings_that_do_not_fit_are_named():
-    with pytest.raises(FileFormatError, match=r"settings of schedule 'cosine' do not fit.*'every'"):
-        schedules.get("cosine:every=5", 0.1)
+    with pytest.raises(FileFormatError, match=r"settings of schedule 'step' do not fit.*'evry'. Did you mean 'every'"):
+        schedules.get("step:evry=5", 0.1)
+    with pytest.raises(FileFormatError, match=r"settings of schedule 'step' do not fit: it needs 'every'"):
+        schedules.get("step", 0.1)
     with pytest.raises(NotImplementedError, match="Schedule does not say how"):
         Schedule(0.1)(0)

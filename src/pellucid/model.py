@@ -23,6 +23,7 @@ from .differentiation import CheckedGradient, gradient_errors
 from .errors import PellucidError
 from .layers.base import Layer, Shape
 from .layers.merge import Chain
+from .patterns import matching
 from .plan import planned
 from .preprocessing import Preprocessing
 from .randomness import Randomness
@@ -174,6 +175,13 @@ class Sequential(Chain):
         for start in range(0, len(x), batch_size):
             part = slice(start, start + batch_size)
             yield part, self.to_input(x[part])
+
+    def freeze(self, patterns: str | Iterable[str]) -> None:
+        """Freeze the layers whose path fits a pattern, such as ``"conv*"`` or ``"residual1/*"``: see ``Layer.trainable``."""
+        layers = dict(_leaves(self))
+        for pattern in [patterns] if isinstance(patterns, str) else patterns:
+            for path in matching(pattern, layers, "layer"):
+                layers[path].trainable = False
 
     # Learning --------------------------------------------------------------------------------------------------------
 
@@ -523,6 +531,13 @@ class Sequential(Chain):
         }
         shown = self.averaged()
         modelfile.write(path, shown.params | shown.state, about)
+
+
+def _leaves(layer: Layer, path: str = "") -> Iterator[tuple[str, Layer]]:
+    """All layers that hold no others, by path."""
+    for name, child in layer.children():
+        inside = f"{path}/{name}" if path else name
+        yield from _leaves(child, inside) if child.children() else [(inside, child)]
 
 
 def load(path: str | os.PathLike[str]) -> Sequential:

@@ -90,6 +90,18 @@ def test_a_container_is_frozen_and_thawed_with_all_that_is_inside():
     assert model.trainable_params.keys() == model.params.keys()
 
 
+def test_layers_are_frozen_by_pattern():
+    model = network()
+    model.freeze(["conv*", "residual1/*"])
+    assert set(model.trainable_params) == {"batch_norm1/gamma", "batch_norm1/beta", "dense1/kernel", "dense1/bias"}
+    model.freeze("batch_norm1")
+    assert set(model.trainable_params) == {"dense1/kernel", "dense1/bias"}
+    with pytest.raises(
+        PellucidError, match=r"'conv2' fits no layer. The layers are conv1, batch_norm1, .*residual1/body/conv1"
+    ):
+        model.freeze("conv2")
+
+
 def test_clone_config_and_model_file_remember_what_is_frozen(tmp_path):
     model = network()
     model.layers[3].trainable = False

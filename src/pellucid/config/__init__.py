@@ -9,6 +9,7 @@ pellucid.errors.PellucidError: There is no setting training.epoch. Did you mean 
 """
 
 from .build import complete, make, read
+from .learning import make_optimizer
 from .sections import RunConfig, Setting, settings
 
-__all__ = ["RunConfig", "Setting", "complete", "make", "read", "settings"]
+__all__ = ["RunConfig", "Setting", "complete", "make", "make_optimizer", "read", "settings"]

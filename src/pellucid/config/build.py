@@ -48,16 +48,17 @@ def complete(config: RunConfig) -> RunConfig:
     for name in ("epochs", "batch_size", "label_smoothing"):
         if getattr(config.training, name) is None:
             setattr(config.training, name, getattr(suitable, name))
-    asked = {name: value for name, value in config.optimizer if name != "name" and value is not None}
-    defaults = optimizers.get(config.optimizer.name).config()
+    apart = {"name": config.optimizer.name, "schedule": config.optimizer.schedule, "warmup": config.optimizer.warmup}
+    asked = {name: value for name, value in config.optimizer if name not in apart and value is not None}
+    settings = optimizers.get(config.optimizer.name).settings()
     for name in asked:
-        if name not in defaults:
-            known = ", ".join(key for key in defaults if key != "name")
+        if name not in settings:
+            known = ", ".join(settings)
             raise PellucidError(
                 f"optimizer.{name} was {asked[name]!r}, but {config.optimizer.name} has no such setting. It knows {known}. "
                 f"Leave it out, or choose another optimizer with --optimizer."
             )
-    config.optimizer = OptimizerSection(**optimizers.get(config.optimizer.name, **asked).config())
+    config.optimizer = OptimizerSection(**optimizers.get(config.optimizer.name, **asked).config() | apart)
     return config
 
 

@@ -15,6 +15,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_valida
 from pydantic.fields import FieldInfo
 
 from ..errors import PellucidError, nearest
+from .learning import AveragesTable, GroupTables, LengthSetting, PenaltyTables, ScheduleTable
 from .text import to_toml
 
 
@@ -86,6 +87,9 @@ def _augmentation(value: Any) -> Any:
 
 Minutes = Annotated[float, BeforeValidator(_minutes), Field(gt=0, allow_inf_nan=False)]
 Positive = Annotated[int, Field(ge=1)]
+Fraction = Annotated[float, Field(ge=0, lt=1)]
+AboveZero = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+AtLeastZero = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Seed = Annotated[int, Field(ge=0, lt=2**63)]
 
 
@@ -155,22 +159,60 @@ class ModelSection(Section):
 class OptimizerSection(Section):
     """How gradients change the weights. What is left out has the default of the optimizer."""
 
-    name: str = Field("adam", description="adam or sgd", examples=["sgd"])
-    learning_rate: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = Field(
-        None, description="the size of a step", examples=[0.01]
+    name: str = Field("adam", description="sgd, adam, adamw, rmsprop, adagrad or muon", examples=["sgd"])
+    learning_rate: AboveZero | None = Field(None, description="the size of a step", examples=[0.01])
+    schedule: ScheduleTable | None = Field(
+        None,
+        description="how the rate changes: cosine, linear, one_cycle, step:every=5 epochs,drop=0.5, plateau, …",
+        examples=["cosine"],
     )
-    momentum: Annotated[float, Field(ge=0, lt=1)] | None = Field(
-        None, description="how much of the last step is kept (sgd)", examples=[0.9]
+    warmup: LengthSetting | None = Field(
+        None, description="rise to the rate first: a part of the training, steps, or epochs", examples=[0.1]
     )
-    nesterov: bool | None = Field(None, description="look ahead along the last step (sgd)")
-    beta_1: Annotated[float, Field(ge=0, lt=1)] | None = Field(
-        None, description="memory of the mean gradient (adam)", examples=[0.9]
+    weight_decay: AtLeastZero | None = Field(
+        None, description="how much of each weight decays in a step, times the rate", examples=[0.0005]
     )
-    beta_2: Annotated[float, Field(ge=0, lt=1)] | None = Field(
-        None, description="memory of the squared gradient (adam)", examples=[0.999]
+    decoupled: bool | None = Field(
+        None, description="whether weight decay leaves the gradient alone; without it, as the dialect has it"
     )
-    epsilon: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = Field(
-        None, description="keeps from dividing by 0 (adam)", examples=[1e-7]
+    momentum: Fraction | None = Field(
+        None, description="how much of the last step is kept (sgd, rmsprop, muon)", examples=[0.9]
+    )
+    nesterov: bool | None = Field(None, description="look ahead along the last step (sgd, muon)")
+    beta_1: Fraction | None = Field(None, description="memory of the mean gradient (adam, adamw)", examples=[0.9])
+    beta_2: Fraction | None = Field(None, description="memory of the squared gradient (adam, adamw)", examples=[0.999])
+    rho: Fraction | None = Field(None, description="memory of the squared gradient (rmsprop)", examples=[0.9])
+    centered: bool | None = Field(None, description="divide by the variance, not by the square (rmsprop)")
+    initial_accumulator_value: AtLeastZero | None = Field(
+        None, description="what the sum of squares begins with (adagrad)", examples=[0.1]
+    )
+    epsilon: AboveZero | None = Field(None, description="keeps from dividing by 0 (all but sgd, muon)", examples=[1e-7])
+    newton_schulz: Positive | None = Field(
+        None, description="iterations that make a step orthogonal (muon)", examples=[5]
+    )
+    normalize: bool | None = Field(None, description="give every kernel its length before a step (muon)")
+    kernels: list[str] | None = Field(
+        None,
+        description="patterns of what takes orthogonal steps; without it, all convolutions (muon)",
+        examples=[["*/kernel"]],
+    )
+    sgd_learning_rate: AboveZero | None = Field(
+        None, description="the rate of all other parameters (muon)", examples=[0.05]
+    )
+    sgd_momentum: Fraction | None = Field(None, description="the momentum of these (muon)", examples=[0.85])
+    clipvalue: AboveZero | None = Field(None, description="the largest number in a gradient", examples=[0.5])
+    clipnorm: AboveZero | None = Field(None, description="the greatest length of each gradient", examples=[1.0])
+    global_clipnorm: AboveZero | None = Field(
+        None, description="the greatest length of all gradients together", examples=[1.0]
+    )
+    accumulate: Positive | None = Field(None, description="so many batches make a step", examples=[4])
+    averages: AveragesTable | None = Field(
+        None, description="of the weights, used for every answer: ema:decay=0.999 or lookahead", examples=["ema"]
+    )
+    groups: GroupTables | None = Field(
+        None,
+        description="settings by pattern of parameters: rate_multiplier, weight_decay, until",
+        examples=['{"*/bias": {"weight_decay": 0}}'],
     )
     dialect: Literal["keras", "torch"] | None = Field(
         None, description="where libraries differ, whose formula", examples=["keras"]
@@ -193,6 +235,14 @@ class TrainingSection(Section):
         None,
         description="share of each label spread over all classes; without it 0, and 0.1 for mnist",
         examples=[0.1],
+    )
+    freeze: list[str] | None = Field(
+        None, description="patterns of layers that are not trained", examples=[["conv1", "residual1/*"]]
+    )
+    regularizers: PenaltyTables | None = Field(
+        None,
+        description="penalties on weights by pattern of parameters: l1, l2",
+        examples=['{"*/kernel": {"l2": 0.0001}}'],
     )
     shuffle: bool = Field(True, description="a new order of the images in every epoch")
     early_stopping: Positive | None = Field(

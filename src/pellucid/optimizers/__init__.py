@@ -36,10 +36,13 @@ def get(optimizer: str | Optimizer | dict[str, Any], **settings: Any) -> Optimiz
         optimizer = str(optimizer.get("name"))
     if not isinstance(optimizer, str) or optimizer.lower() not in OPTIMIZERS:
         raise PellucidError(f"There is no optimizer {optimizer!r}. {nearest(str(optimizer), OPTIMIZERS)}")
-    try:
-        return OPTIMIZERS[optimizer.lower()](**{k: v for k, v in settings.items() if v is not None})
-    except TypeError as error:
-        raise FileFormatError(f"The settings of optimizer {optimizer!r} do not fit: {error}.") from error
+    kind = OPTIMIZERS[optimizer.lower()]
+    settings = {name: value for name, value in settings.items() if value is not None}
+    for name in settings.keys() - kind.settings():
+        raise FileFormatError(
+            f"The settings of optimizer {optimizer!r} do not fit: it has no {name!r}. {nearest(name, kind.settings())}"
+        )
+    return kind(**settings)
 
 
 __all__ = [

@@ -16,9 +16,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .. import backend
-from ..errors import FileFormatError, PellucidError, nearest
+from ..errors import PellucidError, nearest
 from ..schedules import parse
-from ..schedules.base import in_range
+from ..schedules.base import in_range, made
 
 Arrays = dict[str, NDArray]
 SLOT = "average"  # averages lie among the optimizer's slots: "average/conv1/kernel"
@@ -119,7 +119,4 @@ def get(averages: Any) -> Average | None:
     name = settings.pop("name", None)
     if name not in AVERAGES:
         raise PellucidError(f"There are no averages {name!r}. {nearest(str(name), AVERAGES)}")
-    try:
-        return AVERAGES[name](**settings)
-    except TypeError as error:
-        raise FileFormatError(f"The settings of averages {name!r} do not fit: {error}.") from error
+    return made(AVERAGES[name], settings, f"averages {name!r}")

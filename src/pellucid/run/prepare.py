@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from .. import backend, data, losses, optimizers
-from ..config import RunConfig, complete
+from .. import backend, data, losses
+from ..config import RunConfig, complete, make_optimizer
 from ..data import Dataset, Part
 from ..model import Sequential
 from ..preprocessing import Preprocessing
@@ -43,6 +43,7 @@ def prepare(config: RunConfig) -> Prepared:
     model.class_names = dataset.class_names
     model.adapt_to(train.x)
     model.views = config.training.views or "none"
+    model.freeze(config.training.freeze or ())
     compile_model(model, config)
     model.augmenter(config.training.augment)  # refuses what does not fit the images
     return Prepared(config, dataset, train, validation, model, tuple(remarks))
@@ -82,7 +83,8 @@ def compile_model(model: Sequential, config: RunConfig) -> None:
     )
     section.loss = name  # so that config.toml is complete
     model.compile(
-        optimizer=optimizers.get(config.optimizer.model_dump(exclude_none=True)),
+        optimizer=make_optimizer(config.optimizer),
+        regularizers=section.regularizers,
         loss=losses.get(name, label_smoothing=section.label_smoothing or 0.0),
         metrics=["accuracy"],
     )

@@ -24,13 +24,17 @@ def say_aloud(text: str) -> None:
 def introduce(prepared: Prepared, say: Say) -> None:
     """Say what is about to be trained, and on what."""
     config, model = prepared.config, prepared.model
-    settings = config.optimizer.model_dump(exclude_none=True)
-    rate = settings.pop("learning_rate")
+    optimizer = config.optimizer
+    rate = f"{optimizer.learning_rate:g}"
+    if optimizer.schedule is not None:
+        rate += f" ({optimizer.schedule['name'].replace('_', ' ')})"
+    if optimizer.warmup is not None:
+        rate += f" after a warm-up of {optimizer.warmup}"
     say(repr(prepared.dataset).strip("<>"))
     for remark in prepared.remarks:
         say(f"  {remark}")
     say(
-        f"{model.name}: {model.count_params():,} parameters, {settings.pop('name')} with learning rate {rate:g}, "
+        f"{model.name}: {model.count_params():,} parameters, {optimizer.name} with learning rate {rate}, "
         f"{config.training.epochs} epochs in batches of {config.training.batch_size}"
     )
     if config.training.augment:

@@ -9,8 +9,8 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from ..errors import FileFormatError, PellucidError, nearest
-from .base import Horizon, Length, Schedule, name_of, positive_rate
+from ..errors import PellucidError, nearest
+from .base import Horizon, Length, Schedule, made, name_of, positive_rate
 from .curves import (
     Constant,
     Cosine,
@@ -69,10 +69,7 @@ def get(schedule: str | dict[str, Any] | Schedule, learning_rate: float | None =
             settings["schedule"] = get(settings.get("schedule", "constant"), learning_rate)
         else:
             settings.setdefault("learning_rate", learning_rate)
-    try:
-        return SCHEDULES[name](**settings)
-    except TypeError as error:
-        raise FileFormatError(f"The settings of schedule {name!r} do not fit: {error}.") from error
+    return made(SCHEDULES[name], settings, f"schedule {name!r}")
 
 
 def parse(text: str) -> dict[str, Any]:

@@ -5,11 +5,14 @@ from __future__ import annotations
 import inspect
 import math
 import re
-from typing import Any, NamedTuple
+from collections.abc import Callable
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 
-from ..errors import PellucidError
+from ..errors import FileFormatError, PellucidError, nearest
+
+T = TypeVar("T")
 
 Length = int | float | str
 """A number of steps, 500; a part of the training, 0.1; or so many epochs, "5 epochs"."""
@@ -99,6 +102,18 @@ def in_range(value: Any, name: str, low: float, high: float, *, open_end: bool =
         wanted = f"a number from {low:g} {end} {high:g}" if high < math.inf else f"a number of at least {low:g}"
         raise PellucidError(f"{name} was {value!r}; wanted {wanted}.")
     return value
+
+
+def made(kind: Callable[..., T], settings: dict[str, Any], what: str) -> T:
+    """``kind(**settings)``, or an error that names the setting that is unknown or missing."""
+    parameters = inspect.signature(kind).parameters
+    for name in settings:
+        if name not in parameters:
+            raise FileFormatError(f"The settings of {what} do not fit: it has no {name!r}. {nearest(name, parameters)}")
+    for name, parameter in parameters.items():
+        if parameter.default is parameter.empty and name not in settings:
+            raise FileFormatError(f"The settings of {what} do not fit: it needs {name!r}, which is missing.")
+    return kind(**settings)
 
 
 # Lengths -------------------------------------------------------------------------------------------------------------
