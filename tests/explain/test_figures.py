@@ -7,14 +7,23 @@ import itertools
 import numpy as np
 import pytest
 
-from pellucid import PellucidError, explain, figures
+from pellucid import PellucidError, Sequential, explain, figures
 from pellucid.explain import figures as draw
+from pellucid.layers import Conv2D, Dense, Flatten
 from pellucid.metrics import evaluation
 from pellucid.metrics import figures as scores
 
 from .models import MODELS, NAMES, images
 
 X, Y = images(12), np.arange(12) % 5
+
+
+def grey():
+    model = Sequential([Conv2D(3, 3, activation="relu"), Flatten(), Dense(2)])
+    model.build((7, 7, 1), seed=1)
+    return model
+
+
 P = np.random.default_rng(0).dirichlet(np.ones(5), 12)
 
 FIGURES = {
@@ -35,6 +44,7 @@ FIGURES = {
     "feature_map": lambda m: draw.feature_map(explain.feature_map(m, X), Y, NAMES, m.predict(X).argmax(axis=1), "pca"),
     "arithmetic": lambda m: draw.arithmetic(explain.arithmetic(m, X[:1], "conv1")),
     "arithmetic in the padding": lambda m: draw.arithmetic(explain.arithmetic(m, X[:1], "conv2", row=0, column=0)),
+    "arithmetic of one channel": lambda m: draw.arithmetic(explain.arithmetic(grey(), X[:1, :, :, :1], "conv1")),
     "confusion": lambda m: scores.confusion_matrix(evaluation(Y, P, NAMES)),
     "class scores": lambda m: scores.class_scores(evaluation(Y, P, NAMES)),
     "roc": lambda m: scores.roc_curves(evaluation(Y, P, NAMES)),

@@ -1,8 +1,8 @@
 """Explanations: what a network looks at, what its filters look for, and how one number of it comes about.
 
 Every function takes a built model and raw images, as ``model.predict`` does, works through them in batches, and returns
-arrays; ``pellucid.explain.figures`` draws them. Layers are named by path, ``"residual1/body/conv2"``. The model is left exactly
-as it was.
+arrays; ``pellucid.explain.figures`` draws them. Layers are named by path, ``"residual1/body/conv2"``. What is explained is the
+answer to the image as it is, without ``model.views``. The model is left exactly as it was.
 
 >>> import numpy as np
 >>> from pellucid import explain, zoo

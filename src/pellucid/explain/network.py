@@ -136,8 +136,9 @@ def number_of_classes(model: Sequential) -> int:
 
 
 def class_name(model: Sequential, number: int) -> str:
-    """The name of a class, or its number where the model has no names."""
-    return model.class_names[number] if model.class_names else str(number)
+    """The name of a class, for use in a sentence: "cat", or "class 3" where its name is a number or it has none."""
+    name = model.class_names[number] if model.class_names else str(number)
+    return f"class {name}" if name.isdigit() else name
 
 
 def class_numbers(model: Sequential, classes: Classes, images: int) -> NDArray[np.int64] | None:

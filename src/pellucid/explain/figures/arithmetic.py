@@ -31,7 +31,7 @@ def _convolution(step: Step) -> Figure:
     title = f"{step.layer}, filter {step.filter}, row {step.row}, column {step.column}: one number of a convolution"
     figure = canvas(13.4, 2.15 * (rows + 1) + 1.0, title)
     grid = figure.add_gridspec(rows + 1, 5, width_ratios=(1.25, 1, 1, 1, 1.35))
-    upper = grid[:rows, 0].subgridspec(2, 1) if rows > 1 else grid[:rows, 0].subgridspec(1, 2)
+    upper = grid[: rows if rows > 1 else 2, 0].subgridspec(2, 1)
     _input(figure.add_subplot(upper[0]), step)
     _output(figure.add_subplot(upper[1]), step)
     heads = ("the card: patch of the input", "the terminal: kernel of the filter", "number times number")
@@ -175,23 +175,29 @@ def _way_back(figure: Figure, grid: Any, row: int, step: Step, names: list[str])
     if gradient is None or gradient.dkernel is None:
         return
     c = strongest(step, 1)[0]
-    words = figure.add_subplot(grid[row, 0])
-    words.set_axis_off()
-    through = f"before {step.activation}: {gradient.dz:+.2e}\n" if step.activation else ""
-    nothing = "so nothing goes back from here" if gradient.dz == 0 else f"shown for {names[c]}:"
-    text = f"The way back\n\nfor the {gradient.score}\ngradient by the answer: {gradient.dy:+.2e}\n{through}{nothing}"
-    words.text(0, 0.5, text, va="center", fontsize=9, linespacing=1.5)
     heads = ("to the patch: gradient × kernel", "to the kernel: gradient × patch")
     for column, (table, head) in enumerate(zip((gradient.dpatch, gradient.dkernel), heads, strict=True), 1):
         axes = figure.add_subplot(grid[row, column])
         _numbers(axes, table[:, :, c], scientific=True)
         axes.set_title(head)
-    closing = figure.add_subplot(grid[row, 3:])
-    closing.set_axis_off()
-    text = (
+    through = f"before {step.activation}: {gradient.dz:+.2e}\n" if step.activation else ""
+    nothing = "so nothing goes back from here" if gradient.dz == 0 else f"shown here for {names[c]}"
+    numbers = (
+        f"The way back, for the {gradient.score}\n\ngradient by the answer: {gradient.dy:+.2e}\n{through}{nothing}"
+    )
+    why = (
         "Every place where the window lay passes such numbers back.\n"
         "Added up over all places they are the gradient of the input,\n"
         "which goes on to the layer before, and the gradient of the\n"
         "kernel, by which this filter learns."
     )
-    closing.text(0.04, 0.5, text, va="center", fontsize=9, linespacing=1.5)
+    if row > 1:
+        _text(figure.add_subplot(grid[row, 0]), numbers)
+        _text(figure.add_subplot(grid[row, 3:]), why)
+    else:  # the pictures of the first column take both rows
+        _text(figure.add_subplot(grid[row, 3:]), f"{numbers}\n\n{why}")
+
+
+def _text(axes: Axes, text: str) -> None:
+    axes.set_axis_off()
+    axes.text(0.02, 0.5, text, va="center", fontsize=9, linespacing=1.5)

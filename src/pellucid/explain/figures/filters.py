@@ -52,7 +52,7 @@ def _by_channel(kernels: NDArray, layer: str) -> Figure:
         rows = min(-(-count // columns), _ROWS)
         tiles = np.full((rows * columns, kh, kw), np.nan)
         tiles[: min(count, len(tiles))] = kernels[: len(tiles), :, :, 0]
-        title = f"Filters of {layer}: {kh}x{kw}"
+        title = f"{count} filters of {layer}, {kh}x{kw}, row by row"
     else:
         rows, columns = min(count, _ROWS), min(channels, _COLUMNS)
         tiles = kernels[:rows, :, :, :columns].transpose(0, 3, 1, 2).reshape(-1, kh, kw)

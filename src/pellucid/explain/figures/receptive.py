@@ -13,6 +13,7 @@ from ...figures import canvas, drawn, picture
 from ...model import Sequential
 from ..network import find_layer, layers_of
 from ..receptive import receptive_field
+from ..receptive import receptive_fields as fields_of
 from .parts import evenly, originals
 
 if TYPE_CHECKING:
@@ -36,8 +37,7 @@ def receptive_fields(
     """
     from matplotlib.patches import Rectangle
 
-    spatial = [p for p, place in layers_of(model).items() if place.spatial and "/" not in p]
-    chosen = [spatial[i] for i in evenly(len(spatial), _MOST)] if layers is None else list(layers)
+    chosen = _widening(model) if layers is None else list(layers)
     if (row is not None or column is not None) and len(chosen) != 1:
         raise PellucidError("row and column belong to the maps of one layer: name that layer.")
     image = originals(model, x[:1])[0]
@@ -68,3 +68,11 @@ def receptive_fields(
     if beyond:
         figure.supxlabel("what lies outside the image is padding", fontsize=8)
     return figure
+
+
+def _widening(model: Sequential) -> list[str]:
+    """Outer layers that see more than the layer before, spread over the network."""
+    spatial = [path for path, place in layers_of(model).items() if place.spatial and "/" not in path]
+    sizes = [fields_of(model)[path].size for path in spatial]
+    wider = [path for n, path in enumerate(spatial) if n == 0 or sizes[n] != sizes[n - 1]]
+    return [wider[i] for i in evenly(len(wider), _MOST)]

@@ -25,19 +25,18 @@ def filter_statistics(found: Mapping[str, FilterStatistics]) -> Figure:
     )
     figure = canvas(8.6, 0.42 * len(rows) + 1.2, title)
     left, right = figure.subplots(1, 2, sharey=True)
+    positive = [abs(value) for row in rows for value in row.mean if abs(value) > 1e-6]
+    least = min(positive, default=1.0) / 3
     for place, row in enumerate(rows):
         spread = place + 0.28 * np.linspace(-1, 1, len(row.mean)) if len(row.mean) > 1 else np.array([place])
-        for axes, values in ((left, row.active), (right, np.abs(row.mean))):
+        for axes, values in ((left, row.active), (right, np.maximum(np.abs(row.mean), least))):
             alive = ~row.dead
             axes.plot(values[alive], spread[alive], "o", color=figures.BLUE, markersize=2.6, alpha=0.6, linewidth=0)
             axes.plot(values[row.dead], spread[row.dead], "x", color=figures.VERMILION, markersize=5, linewidth=0)
     left.set_yticks(range(len(rows)), [_label(row) for row in rows])
     left.invert_yaxis()
     left.set(xlim=(-0.03, 1.03), xlabel="share of outputs above zero", title="how often each filter is active")
-    positive = [abs(value) for row in rows for value in row.mean if value]
-    right.set_xscale("symlog", linthresh=max(min(positive, default=1.0), 1e-6))
-    right.set_xlim(left=0)
-    right.set(xlabel="size of the mean output", title="how strongly")
+    right.set(xscale="log", xlabel="mean output (left edge: zero)", title="how strongly")
     for axes in (left, right):
         axes.grid(axis="x", color="#DDDDDD", linewidth=0.6)
         axes.set_axisbelow(True)
