@@ -74,3 +74,13 @@ def test_silencing_shares_weights_and_leaves_the_model_alone():
     assert silenced.params["conv1/kernel"] is model.params["conv1/kernel"]
     assert not np.allclose(silenced.predict(x), before)
     np.testing.assert_array_equal(model.predict(x), before)
+
+
+def test_silencing_a_layer_that_passes_its_input_on_changes_nothing_before_it():
+    """Dropout gives back the very array it was fed."""
+    model, x = MODELS["tangled"](), images(2)
+    silenced = explain.without_filters(model, "dropout1", range(6), value=7)
+    found = explain.activations(silenced, x, ["average_pool1", "dropout1"])
+    assert (found["dropout1"] == 7).all()
+    expected = explain.activations(model, x, ["average_pool1"])["average_pool1"]
+    np.testing.assert_array_equal(found["average_pool1"], expected)
