@@ -75,6 +75,33 @@ def test_a_model_trains_planned_as_unplanned(monkeypatch):
     np.testing.assert_allclose(losses(True), losses(False), rtol=1e-4)
 
 
+@pytest.mark.parametrize("name", zoo.names())
+def test_every_network_learns_planned_as_unplanned(name, monkeypatch):
+    """Losses and all gradients of three steps, each from the same weights; enough images for Winograd's convolution."""
+    shape = SMALLEST.get(name, (16, 16, 3))
+    rng = np.random.default_rng(1)
+    x, y = rng.standard_normal((8, *shape)).astype(np.float32), rng.integers(10, size=8)
+    with backend.using("native"):
+        model = zoo.build(name, shape)
+        loss = "bce" if model.final_activation == "sigmoid" else "cce"
+        model.compile("sgd", loss, learning_rate=0.01, metrics=())
+        model.adapt_to(x)
+        plain = model.twin(np.float32)
+        monkeypatch.setattr(plain, "_plan", lambda network, training: network)
+        for step in range(3):
+            plain.load_weights(model.params | model.state)
+            (fused, gradients), (unfused, wanted) = (m.gradients(x, y, epoch=step) for m in (model, plain))
+            assert fused["loss"] == pytest.approx(unfused["loss"], rel=1e-5)
+            assert gradients.keys() == wanted.keys()
+            whole = np.sqrt(sum(np.linalg.norm(gradient) ** 2 for gradient in wanted.values()))
+            for path, gradient in wanted.items():  # a unit of ReLU may be switched, as above
+                error = np.linalg.norm(gradients[path] - gradient)
+                assert error <= 2e-3 * max(np.linalg.norm(gradient), 1e-2 * whole), path
+            for path, array in plain.state.items():
+                np.testing.assert_allclose(model.state[path], array, rtol=1e-4, atol=1e-5, err_msg=path)
+            model.optimizer.apply(model.params, gradients)
+
+
 def test_a_model_that_was_planned_can_be_built_anew_and_extended():
     model = pl.Sequential([pl.Conv2D(4, 3, activation="relu"), pl.MaxPooling2D(2), pl.Flatten(), pl.Dense(2)])
     model.compile(input_shape=(8, 8, 1))

@@ -35,10 +35,11 @@ def network(
 
 
 def images(model: Sequential, count: int, seed: int = 0) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
-    """Random images (N, H, W, C), as the layers see them, and labels (N,)."""
+    """Random images (N, H, W, C), as the layers see them, and labels (N,); the model adapts to them, if any layer has to."""
     if count < 1:
         raise PellucidError(f"Got batches of {count} images; wanted at least 1.")
     rng = np.random.default_rng(seed)
     shape = tuple(model.input_shape or ())
     x = rng.standard_normal((count, *shape), np.float32)
+    model.adapt_to(x)
     return x, rng.integers(max(2, model.output_shape(shape)[-1]), size=count)
