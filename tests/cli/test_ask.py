@@ -8,6 +8,7 @@ from PIL import Image
 
 from pellucid import load
 from pellucid.metrics import wilson_interval
+from pellucid.run import evaluate
 
 from .conftest import good, rows
 
@@ -133,3 +134,12 @@ def pictures_of(path, folder):
     for i, image in enumerate(x):
         Image.fromarray(image).save(folder / f"{i:02}.png")
     return x, names
+
+
+def test_a_model_that_puts_out_nan_is_still_scored_and_the_reason_for_no_details_is_said(short_run):
+    model = load(short_run[0] / "model.safetensors")
+    for array in model.params.values():
+        array[...] = np.nan
+    found = evaluate(model)
+    assert found.details is None
+    assert any("No further scores: 20 of 20 rows are no probabilities" in note for note in found.notes)
