@@ -32,14 +32,31 @@ _TYPES = {"f2": "F16", "f4": "F32", "f8": "F64", "b1": "BOOL"} | {
 def write(path: str | os.PathLike[str], arrays: Mapping[str, NDArray], texts: Mapping[str, str]) -> None:
     """Write one file, atomically. The free space is looked at first: a full disk costs nothing then.
 
-    The library's own writer takes twice as long, as it makes a copy of everything first, and hides what the system says.
-
     Raises
     ------
     OSError
         as the file system reports it; the file that was there before stays.
     """
     path = Path(path)
+    pieces = encode(arrays, texts)
+    size = sum(map(len, pieces))
+    if shutil.disk_usage(path.parent).free < size:
+        raise OSError(errno.ENOSPC, f"No space left on device: {size:,} bytes needed", str(path))
+
+    def fill(temporary: Path) -> None:
+        with open(temporary, "wb", buffering=0) as file:
+            for left in pieces:
+                while left:  # a signal, or a limit of the system, may end a write early
+                    left = left[file.write(left) :]
+
+    write_atomically(path, fill)
+
+
+def encode(arrays: Mapping[str, NDArray], texts: Mapping[str, str]) -> list[memoryview]:
+    """The bytes of a file, as pieces one after another; those of contiguous arrays are the arrays' own.
+
+    The library's own writer takes twice as long, as it makes a copy of everything first, and hides what the system says.
+    """
     texts = {key: text for key, text in texts.items() if key != CHECKSUM}  # that of another file, if there is one
     plain = {name: _little_endian(array) for name, array in arrays.items()}
     for name, array in plain.items():
@@ -53,24 +70,14 @@ def write(path: str | os.PathLike[str], arrays: Mapping[str, NDArray], texts: Ma
     for name in names:
         array = plain[name]
         start, end = end, end + array.nbytes
-        if array.dtype.str[1:] not in _TYPES:
-            raise PellucidError(
-                f"The array {name} holds {array.dtype}, which cannot be kept in a file; wanted numbers."
-            )
-        header[name] = {"dtype": _TYPES[array.dtype.str[1:]], "shape": list(array.shape), "data_offsets": [start, end]}
+        header[name] = {
+            "dtype": _TYPES[array.dtype.str[1:]],
+            "shape": list(array.shape),
+            "data_offsets": [start, end],
+        }
     head = json.dumps(header, ensure_ascii=False, separators=(",", ":")).encode()
     head += b" " * (-len(head) % 8)
-    if shutil.disk_usage(path.parent).free < end + len(head):
-        raise OSError(errno.ENOSPC, f"No space left on device: {end + len(head):,} bytes needed", str(path))
-
-    def fill(temporary: Path) -> None:
-        with open(temporary, "wb", buffering=0) as file:
-            pieces = [memoryview(struct.pack("<Q", len(head)) + head), *(_bytes(plain[name]) for name in names)]
-            for left in pieces:
-                while left:  # a signal, or a limit of the system, may end a write early
-                    left = left[file.write(left) :]
-
-    write_atomically(path, fill)
+    return [memoryview(struct.pack("<Q", len(head)) + head), *(_bytes(plain[name]) for name in names)]
 
 
 def read(path: str | os.PathLike[str], *, checked: bool = False) -> tuple[dict[str, str], dict[str, NDArray]]:

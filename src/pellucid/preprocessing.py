@@ -8,6 +8,7 @@ is treated exactly like the pictures the network has learned from::
 
 from __future__ import annotations
 
+import contextlib
 import math
 import os
 import threading
@@ -25,13 +26,16 @@ if TYPE_CHECKING:
     from PIL import Image
 
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".ppm", ".pgm", ".pbm", ".pnm")
-MAX_PIXELS = 64 * 1024 * 1024  # an image of 8192 x 8192; a small file that unpacks to more is refused
+MAX_PIXELS = 64 * 1024 * 1024  # an image of 8192 x 8192
+ANY_PIXELS = 4 * 1024 * 1024  # so many are always allowed, more only to files that are large enough to mean it
+PIXELS_PER_BYTE = 4096  # more than a PNG, a GIF or a JPEG of one single colour has
 
 # Pillow reads many more formats, some through outside programs (EPS); these are decoded in process.
 _FORMATS = ("PNG", "JPEG", "BMP", "GIF", "TIFF", "WEBP", "PPM")
 _GREY_MODES = ("1", "L", "LA", "La", "I", "I;16", "I;16B", "I;16L", "I;16N", "F")
 _PIXELS_AT_ONCE = 1 << 20  # statistics walk through a data set in pieces of this many pixels
 _header_lock = threading.Lock()
+_large_lock = threading.Lock()  # a large image is unpacked a few times over: one after another
 
 
 def read_image(
@@ -47,7 +51,8 @@ def read_image(
     Raises
     ------
     DataError
-        the file is missing, truncated, no image, of an unsupported kind, or larger than ``MAX_PIXELS``.
+        the file is missing, truncated, no image, of an unsupported kind, larger than ``MAX_PIXELS``, or so small that it can
+        only be made to fill the memory.
 
     >>> import tempfile
     >>> from PIL import Image
@@ -60,8 +65,10 @@ def read_image(
     """
     _check_size_and_channels(size, channels)
     with _open(path) as image:
+        large = image.width * image.height > ANY_PIXELS
         try:
-            return _pixels(_convert(_upright(image), channels), size)
+            with _large_lock if large else contextlib.nullcontext():
+                return _pixels(_convert(_upright(image), channels), size)
         except DataError as error:
             raise DataError(f"{path}: {error}") from error
         except Exception as error:  # Pillow's decoders raise nearly everything on damaged files
@@ -259,11 +266,12 @@ def _open(path: str | os.PathLike[str]) -> Image.Image:
     except Exception as error:
         raise DataError(f"{path} cannot be opened as an image ({_short(error)}).") from error
     width, height = image.size
-    if width * height > MAX_PIXELS:
+    limit = min(MAX_PIXELS, max(ANY_PIXELS, PIXELS_PER_BYTE * path.stat().st_size))
+    if width * height > limit:
         image.close()
         raise DataError(
-            f"{path} has {width} x {height} pixels, more than the limit of {MAX_PIXELS:,}: refused, because such a file "
-            "may be made to fill the memory. Make the image smaller first."
+            f"{path} has {width} x {height} pixels, more than the limit of {limit:,} for a file of its size: refused, because "
+            "such a file may be made to fill the memory. Make the image smaller first."
         )
     return image
 

@@ -234,7 +234,7 @@ def test_mat_files_that_are_none_are_named(official, tmp_path):
     for content, words in (
         (b"<html>", "web page"),
         (b"", "nothing"),
-        (good[: len(good) // 2], "lacks the variable y"),
+        (good[: len(good) // 2], "cut off inside an element"),
         (good[:-9], r"bad\.mat"),
         (good[:200] + bytes(50) + good[250:], r"bad\.mat"),
     ):

@@ -227,3 +227,14 @@ def test_damaged_preprocessing_of_a_model_is_refused(change):
             Preprocessing.from_dict({name: value for name, value in good.items() if name != key})
     with pytest.raises(FileFormatError):
         Preprocessing.from_dict([1])
+
+
+def test_few_bytes_that_unpack_to_many_pixels_are_refused(tmp_path):
+    """Of one colour, which nobody learns from: a picture of as many pixels that holds something is read."""
+    path = tmp_path / "white.png"
+    Image.new("1", (3000, 3000), 1).save(path)
+    with pytest.raises(DataError, match=r"3000 x 3000 pixels, more than the limit of [\d,]+ for a file of its size"):
+        read_image(path, channels=1)
+    noise = np.random.default_rng(0).integers(0, 2, (2200, 2200)).astype(bool)
+    Image.fromarray(noise).save(path)
+    assert read_image(path, size=(8, 8), channels=1).shape == (8, 8, 1)

@@ -300,6 +300,15 @@ def test_content_with_a_right_checksum_and_wrong_sense_is_refused(saved, change)
         load_checkpoint(saved)
 
 
+@pytest.mark.parametrize("name", ["params/line/w", "state/line/mean", "slots/velocity/line/b"])
+def test_numbers_that_are_not_finite_are_no_good_checkpoint(saved, name):
+    texts, arrays = arrayfile.read(saved)
+    arrays[name].flat[0] = np.nan
+    arrayfile.write(saved, arrays, texts)
+    with pytest.raises(FileFormatError, match=f"{name.partition('/')[2]} holds NaN or infinity"):
+        load_checkpoint(saved)
+
+
 # The folder ----------------------------------------------------------------------------------------------------------
 
 

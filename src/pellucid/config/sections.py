@@ -16,7 +16,7 @@ from pydantic.fields import FieldInfo
 
 from ..errors import PellucidError, nearest
 from .learning import AveragesTable, GroupTables, LengthSetting, PenaltyTables, ScheduleTable
-from .text import to_toml
+from .text import to_toml, too_deep
 
 
 def _count_or_part(value: Any) -> Any:
@@ -48,8 +48,10 @@ def _layer_tables(value: Any) -> Any:
     if isinstance(value, str):
         try:
             value = json.loads(value)
-        except json.JSONDecodeError as error:
+        except (ValueError, RecursionError) as error:
             raise ValueError(f"wanted a JSON list of layers, but {error}") from None
+        if too_deep(value):
+            raise ValueError("wanted a list of layers, not one nested so deeply")
     if isinstance(value, list):
         for number, table in enumerate(value, 1):
             try:

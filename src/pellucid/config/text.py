@@ -31,9 +31,29 @@ def read_toml(path: str | os.PathLike[str]) -> dict[str, Any]:
             f"{path} has {size:,} bytes; a config of more than {LARGEST:,} is refused. Is it another file?"
         )
     try:
-        return tomllib.loads(path.read_bytes().decode("utf-8"))
+        content = tomllib.loads(path.read_bytes().decode("utf-8"))
+        if too_deep(content):
+            raise RecursionError("it is nested too deeply")
+        return content
     except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
         raise FileFormatError(f"{path} is not a TOML file: {error}. Wanted lines such as: epochs = 10") from None
+
+
+def too_deep(value: Any, most: int = 50) -> bool:
+    """Whether plain values are nested deeper than any settings are.
+
+    >>> too_deep([[[]]], most=3), too_deep({"a": [[1]]}, most=2)
+    (False, True)
+    """
+    level = [value]
+    for _ in range(most + 1):
+        level = [
+            item
+            for value in level
+            if isinstance(value, dict | list)
+            for item in (value.values() if isinstance(value, dict) else value)
+        ]
+    return bool(level)
 
 
 def to_toml(content: dict[str, Any]) -> str:

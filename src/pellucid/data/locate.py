@@ -13,6 +13,7 @@ from ..errors import DataError
 from .catalogue import SOURCES, Source, SourceFile
 
 Layout = Sequence[tuple[SourceFile, ...]]
+MOST_DEFLATE_CAN_DO = 1032  # bytes out of one packed byte, at most (zlib technical details)
 
 
 @dataclass(frozen=True)

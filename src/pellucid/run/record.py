@@ -48,7 +48,7 @@ def was_concluded(folder: RunFolder) -> bool:
         parts = json.loads((folder.path / "data.json").read_text(encoding="utf-8"))["parts"]
         rows = folder.metrics.read_text(encoding="utf-8").splitlines()
         return "test" not in parts or any("test_accuracy" in json.loads(row) for row in rows[-1:])
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
         return False
 
 

@@ -159,7 +159,7 @@ def load_checkpoint(path: str | os.PathLike[str]) -> Checkpoint:
         memory = {name: dict(values) for name, values in content["callbacks"].items()}
         for owner, values in memory.items():
             values.update(_below(arrays, f"callbacks/{owner}/"))
-        return Checkpoint(
+        checkpoint = Checkpoint(
             params=_below(arrays, "params/"),
             state=_below(arrays, "state/"),
             slots=_below(arrays, "slots/"),
@@ -172,6 +172,9 @@ def load_checkpoint(path: str | os.PathLike[str]) -> Checkpoint:
             library=str(content["library"]),
             path=path,
         )
+        if damaged := checkpoint.damaged():
+            raise FileFormatError(f"{damaged} holds NaN or infinity.")
+        return checkpoint
     except FileFormatError as error:
         raise FileFormatError(f"{path} is damaged: {error}") from error
     except (ValueError, TypeError, KeyError, AttributeError, OverflowError) as error:

@@ -110,7 +110,7 @@ def _load_memory(checkpoint: Checkpoint, callbacks: Sequence[Callback]) -> None:
         for callback, memory in pairs:
             if memory:
                 callback.load_state(memory)
-    except (ValueError, TypeError, KeyError, AttributeError) as error:
+    except (ValueError, TypeError, KeyError, AttributeError, OverflowError) as error:
         for callback, memory in before:
             callback.load_state(memory)
         raise FileFormatError(

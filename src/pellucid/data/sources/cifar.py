@@ -22,7 +22,7 @@ from .pickles import read_pickle
 
 TEST_PARTS = ("official", "data_batch_5")
 _MAX_FILE = 256 << 20  # the largest official file, the training part of CIFAR-100, has 155 MB
-_MAX_UNPACKED = 1 << 30
+_MAX_UNPACKED = 320 << 20  # the largest official archive, that of CIFAR-100, unpacks to 187 MB
 
 
 def needed_layouts(source: Source, test_part: str) -> Sequence[Layout]:
@@ -109,6 +109,11 @@ def read_members(archive: Path, wanted: Sequence[str]) -> dict[str, bytes]:
     try:
         with gzip.open(archive) as packed, tarfile.open(fileobj=_Limited(packed, archive), mode="r|") as tar:
             for member in tar:
+                if not 0 <= member.size <= _MAX_UNPACKED:
+                    raise DataError(
+                        f"{archive} is refused: its member {member.name} claims {member.size:,} bytes; no official archive "
+                        f"unpacks to more than {_MAX_UNPACKED:,} bytes. Get it from the official source."
+                    )
                 if member.name not in wanted:
                     continue
                 file = tar.extractfile(member) if member.isreg() else None

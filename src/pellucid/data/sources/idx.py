@@ -18,10 +18,9 @@ import numpy as np
 from ...errors import DataError
 from ..catalogue import Source
 from ..dataset import Contents, Part
-from ..locate import Found, looks_like_html
+from ..locate import MOST_DEFLATE_CAN_DO, Found, looks_like_html
 
 _MAX_VALUES = 1 << 30
-_MOST_DEFLATE_CAN_DO = 1032  # bytes out of one packed byte, at most (zlib technical details)
 
 
 def read(source: Source, found: Found) -> Contents:
@@ -66,9 +65,7 @@ def read_idx(path: Path, *, axes: int) -> np.ndarray:
     packed = path.name.endswith(".gz")
     try:
         with gzip.open(path) if packed else open(path, "rb") as file:
-            return _read(
-                cast(BinaryIO, file), path, axes, path.stat().st_size * (_MOST_DEFLATE_CAN_DO if packed else 1)
-            )
+            return _read(cast(BinaryIO, file), path, axes, path.stat().st_size * (MOST_DEFLATE_CAN_DO if packed else 1))
     except (gzip.BadGzipFile, zlib.error, EOFError) as error:
         what = "a web page, not data: the download went wrong"
         if not looks_like_html(path):

@@ -14,8 +14,10 @@ from ...errors import DataError
 from ..catalogue import Source
 from ..dataset import Contents, Part
 from ..locate import Found
+from .matlab import read_matrices
 
-_MAX_IMAGES = 1_000_000
+_MAX_FILE = 2 << 30  # the largest official file, the extra training images, has 1.3 GB
+_MAX_BYTES = 1_000_000 * 3072  # of a million images
 
 
 def read(source: Source, found: Found) -> Contents:
@@ -31,41 +33,34 @@ def read(source: Source, found: Found) -> Contents:
 
 
 def read_mat(path: Path) -> tuple[np.ndarray, np.ndarray]:
-    """Images (N, 32, 32, 3) and labels (N,) of one file. The shapes are looked at before the arrays are read.
+    """Images (N, 32, 32, 3) and labels (N,) of one file.
 
     Raises
     ------
     DataError
         the file is damaged, a web page, or not of this kind.
     """
-    from scipy.io import loadmat, whosmat
-
-    with open(path, "rb") as file:
-        start = file.read(32)
-    if not start.startswith(b"MATLAB 5.0 MAT-file"):
-        what = (
-            "a web page" if start.lstrip()[:1] == b"<" else f"a file that starts with {start[:8].hex(' ') or 'nothing'}"
-        )
+    if path.stat().st_size > _MAX_FILE:
+        raise DataError(f"{path} is refused: {path.stat().st_size:,} bytes, more than any official file has.")
+    content = path.read_bytes()
+    if not content.startswith(b"MATLAB 5.0 MAT-file"):
+        start = content[:8].hex(" ") or "nothing"
+        what = "a web page" if content[:32].lstrip()[:1] == b"<" else f"a file that starts with {start}"
         raise DataError(f"{path} is {what}, not a MATLAB 5 file. Remove it and get it again.")
     try:
-        shapes = {name: (shape, kind) for name, shape, kind in whosmat(path)}
-        missing = {"X", "y"} - set(shapes)
-        if missing:
-            raise DataError(f"{path} lacks the variable {min(missing)}: it is truncated or no SVHN file. Get it again.")
-        shape, kind = shapes["X"]
-        if len(shape) != 4 or shape[:3] != (32, 32, 3) or not 0 < shape[3] <= _MAX_IMAGES or kind != "uint8":
-            raise DataError(f"{path} is no SVHN file: X is {shape} {kind}, wanted (32, 32, 3, N) uint8.")
-        if shapes["y"][0] != (shape[3], 1):
-            raise DataError(
-                f"{path} is no SVHN file: y is {shapes['y'][0]}, wanted ({shape[3]}, 1), a label per image."
-            )
-        variables = loadmat(path, variable_names=["X", "y"])
-    except DataError:
-        raise
-    except Exception as error:  # a damaged file fails anywhere inside
-        raise DataError(f"{path} is damaged or truncated ({type(error).__name__}: {error}). Get it again.") from error
-    y = variables["y"].ravel()  # (N,)
+        variables = read_matrices(content, ("X", "y"), _MAX_BYTES)
+    except DataError as error:
+        raise DataError(f"{path} {error}. Get it again.") from error
+    missing = {"X", "y"} - variables.keys()
+    if missing:
+        raise DataError(f"{path} lacks the variable {min(missing)}: it is truncated or no SVHN file. Get it again.")
+    x, y = variables["X"], variables["y"]
+    if x.ndim != 4 or x.shape[:3] != (32, 32, 3) or x.shape[3] == 0 or x.dtype != np.uint8:
+        raise DataError(f"{path} is no SVHN file: X is {x.shape} {x.dtype}, wanted (32, 32, 3, N) uint8.")
+    if y.shape != (x.shape[3], 1):
+        raise DataError(f"{path} is no SVHN file: y is {y.shape}, wanted ({x.shape[3]}, 1), a label per image.")
+    y = y.ravel()  # (N,)
     if not np.isin(y, np.arange(1, 11)).all():
         raise DataError(f"{path} holds labels from {y.min()} to {y.max()}, wanted 1 to 10 (10 stands for 0).")
-    x = np.ascontiguousarray(variables["X"].transpose(3, 0, 1, 2))  # (H, W, C, N) -> (N, H, W, C)
+    x = np.ascontiguousarray(x.transpose(3, 0, 1, 2))  # (H, W, C, N) -> (N, H, W, C)
     return x, y.astype(np.int64) % 10

@@ -28,7 +28,9 @@ def read_csv(file: Path, *, size: tuple[int, int] | None, channels: int | None, 
     rows = _rows(file)
     pictures = [_picture(row, line, file) for line, row in rows]
     missing = [
-        (line, picture.path) for (line, _), picture in zip(rows, pictures, strict=True) if not picture.path.is_file()
+        (line, f"{picture.path!s:.300}")
+        for (line, _), picture in zip(rows, pictures, strict=True)
+        if not _is_file(picture.path)
     ]
     if missing:
         shown = "".join(f"\n  line {line}: {path}" for line, path in missing[:_SHOWN])
@@ -83,3 +85,10 @@ def _picture(row: dict[str, str], line: int, file: Path) -> Picture:
 
 def _is_whole_number(text: str) -> bool:
     return text.isascii() and text.removeprefix("-").isdigit()
+
+
+def _is_file(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except OSError:  # a name that is too long, for example
+        return False
