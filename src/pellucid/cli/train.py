@@ -17,6 +17,8 @@ def train(
     /,
     *,
     out: Annotated[Path | None, Parameter(metavar="FOLDER", show_default=False)] = None,
+    preset: Annotated[str | None, Parameter(metavar="NAME", show_default=False)] = None,
+    print_config: Annotated[bool, Parameter(negative=(), show_default=False)] = False,
     dry_run: Annotated[bool, Parameter(negative=(), show_default=False)] = False,
     **overrides: Any,
 ) -> int:
@@ -33,6 +35,8 @@ def train(
 
       pellucid train digits
 
+      pellucid train cifar10 --preset 5min
+
       pellucid train cifar10 --data-dir data --model cnn2 --epochs 5
 
       pellucid train photos/ --size 64 64 --model net.toml --early-stopping 5
@@ -45,19 +49,33 @@ def train(
         A data set by name (see `pellucid data list`), a folder of class folders, an .npz or .csv file; or a .toml of settings.
     out
         The run folder; a new one in runs/ if none is named. A folder that exists is never written over.
+    preset
+        Settings found by measuring, for a data set and a time: 1min, 5min, 15min or 30min for cifar10.
+    print_config
+        Print all settings as a config.toml, and do nothing.
     dry_run
         Do everything on two batches, write nothing, and say what would happen.
     """
-    from ..config import make, read
+    from .. import presets
+    from ..config import complete, make, read
     from ..run import train as run
 
     overrides = model_file(overrides)
     if data is not None:
         _not_a_run(data)
-    if data is not None and data.lower().endswith(".toml"):
+    if preset is not None:
+        if data is None or data.lower().endswith(".toml"):
+            raise PellucidError(
+                "--preset wants a data set by name before it, for example: pellucid train cifar10 --preset 5min"
+            )
+        settings = read(presets.path(data, preset), overrides)
+    elif data is not None and data.lower().endswith(".toml"):
         settings = read(data, overrides)
     else:
         settings = make(({"data.source": data} if data is not None else {}) | overrides)
+    if print_config:
+        print(complete(settings).to_toml(), end="")
+        return 0
     return run(settings, out=out, dry_run=dry_run).exit_status
 
 
