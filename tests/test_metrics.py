@@ -38,6 +38,11 @@ def test_outputs_that_are_not_numbers_are_not_among_the_largest():
     assert not metrics.top_k(3)(np.full((3, 10), np.nan), np.array([0, 1, 3]), 0.5).any()
 
 
+def test_outputs_that_are_not_numbers_are_never_right():
+    assert not metrics.accuracy(np.full((3, 10), np.nan), np.array([0, 1, 0])).any()
+    assert not metrics.accuracy(np.full((2, 1), np.nan), np.array([0, 1])).any()
+
+
 @pytest.mark.parametrize("name", metrics.METRICS)
 def test_every_metric_gives_one_number_for_each_sample(name):
     outputs = np.random.default_rng(0).normal(size=(5, 10))

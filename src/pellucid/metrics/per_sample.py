@@ -26,8 +26,10 @@ def accuracy(outputs: NDArray, targets: NDArray, threshold: float = 0.5) -> NDAr
     """
     labels = _labels(targets, outputs.shape[1])
     if outputs.shape[1] == 1:
-        return (outputs[:, 0] > threshold) == (labels > 0.5)  # labels may be mixed
-    return outputs.argmax(axis=1) == labels
+        right = (outputs[:, 0] > threshold) == (labels > 0.5)  # labels may be mixed
+    else:
+        right = outputs.argmax(axis=1) == labels
+    return right & ~np.isnan(outputs).any(axis=1)  # NaN is no answer, not the first class
 
 
 def top_k(k: int) -> Metric:
