@@ -231,10 +231,8 @@ def test_damaged_preprocessing_of_a_model_is_refused(change):
 
 def test_few_bytes_that_unpack_to_many_pixels_are_refused(tmp_path):
     """Of one colour, which nobody learns from: a picture of as many pixels that holds something is read."""
-    path = tmp_path / "white.png"
-    Image.new("1", (3000, 3000), 1).save(path)
-    with pytest.raises(DataError, match=r"3000 x 3000 pixels, more than the limit of [\d,]+ for a file of its size"):
-        read_image(path, channels=1)
-    noise = np.random.default_rng(0).integers(0, 2, (2200, 2200)).astype(bool)
-    Image.fromarray(noise).save(path)
-    assert read_image(path, size=(8, 8), channels=1).shape == (8, 8, 1)
+    Image.new("RGB", (2200, 2200), "white").save(tmp_path / "a.webp", lossless=True)
+    with pytest.raises(DataError, match=r"2200 x 2200 pixels, more than the limit of 4,194,304 for a file of its size"):
+        read_image(tmp_path / "a.webp", channels=1)
+    Image.new("1", (2200, 2200), 1).save(tmp_path / "a.png")
+    assert read_image(tmp_path / "a.png", size=(8, 8), channels=1).shape == (8, 8, 1)

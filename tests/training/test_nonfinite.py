@@ -11,6 +11,8 @@ from pellucid import backend
 from pellucid.errors import PellucidError
 from pellucid.layers import BatchNormalization, Conv2D, Dense, Flatten, MaxPooling2D, ReLU, Residual
 from pellucid.model import Sequential
+from pellucid.optimizers import SGD
+from pellucid.schedules import Cosine
 from pellucid.training import (
     Callback,
     Checkpointer,
@@ -257,6 +259,30 @@ def test_a_death_in_the_middle_of_a_rollback_changes_nothing(tmp_path, monkeypat
             patched.setattr(Checkpointer, "restart", restart)
             train(tmp_path / where)
         assert_same(train(tmp_path / where)[0], whole)
+
+
+def test_a_schedule_goes_on_from_where_it_was_with_smaller_rates(tmp_path):
+    class FragileNetwork(Sequential):
+        def train_step(self, x, y, **which):
+            bad = self.optimizer.iterations == 7 and float(self.optimizer.learning_rate) > 0.03
+            return {"loss": np.nan} if bad else super().train_step(x, y, **which)
+
+    def train(folder, stop_at=None):
+        model = FragileNetwork(network().layers)
+        model.compile(SGD(Cosine(0.1), momentum=0.9), "cce", input_shape=(8, 8, 1), seed=1)
+        checkpointer = Checkpointer(folder, every_steps=3, every_seconds=None)
+        callbacks = [checkpointer, Rollback(checkpointer, 0.25), *([StopAt(stop_at, die=True)] if stop_at else [])]
+        checkpoint = latest(folder)
+        progress = restore(checkpoint, model, callbacks) if checkpoint else None
+        with contextlib.suppress(Died):
+            fit(model, *images(), batch_size=8, epochs=3, progress=progress, callbacks=callbacks)
+        return model
+
+    whole = train(tmp_path / "whole")
+    assert whole.optimizer.learning_rate == Cosine(0.025)
+    for stop_at in (5, 8, 12):
+        train(tmp_path / f"{stop_at}", stop_at)
+        assert_same(train(tmp_path / f"{stop_at}"), whole)
 
 
 def test_it_gives_up_where_smaller_steps_do_not_help(tmp_path, capsys):

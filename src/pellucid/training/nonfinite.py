@@ -63,9 +63,7 @@ class NonFiniteLossError(PellucidError):
 def _advice(batch: Batch | None, rate: Any) -> str:
     if batch is not None and batch.bad_images:
         return f"The data contain NaN or infinity: images {', '.join(map(str, batch.bad_images[:5]))}. Clean them first"
-    if isinstance(rate, int | float):
-        return f"The learning rate {rate:g} is probably too large: try {rate / 10:g}, or scale the images to 0…1"
-    return "The learning rate is probably too large: try a tenth of it, or scale the images to 0…1"
+    return f"The learning rate {rate:g} is probably too large: try {float(rate) / 10:g}, or scale the images to 0…1"
 
 
 class Evidence(Callback):
