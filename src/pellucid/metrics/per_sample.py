@@ -25,11 +25,10 @@ def accuracy(outputs: NDArray, targets: NDArray, threshold: float = 0.5) -> NDAr
     array([ True, False])
     """
     labels = _labels(targets, outputs.shape[1])
+    numbers = ~np.isnan(outputs).any(axis=1)  # NaN is no answer, not the first class
     if outputs.shape[1] == 1:
-        right = (outputs[:, 0] > threshold) == (labels > 0.5)  # labels may be mixed
-    else:
-        right = outputs.argmax(axis=1) == labels
-    return right & ~np.isnan(outputs).any(axis=1)  # NaN is no answer, not the first class
+        return numbers & ((outputs[:, 0] > threshold) == (labels > 0.5))  # labels may be mixed
+    return numbers & (outputs.argmax(axis=1) == labels)
 
 
 def top_k(k: int) -> Metric:
