@@ -166,6 +166,20 @@ def test_other_layouts_and_types_give_the_same(layout):
     np.testing.assert_array_equal(found, wanted)
 
 
+def test_drawn_for_a_whole_epoch_or_batch_by_batch_is_the_same(monkeypatch):
+    x, y = np.random.default_rng(0).integers(256, size=(30, 6, 6, 3), dtype=np.uint8), np.arange(30) % 3
+
+    def batches():
+        augmenter = Augmenter("flip,crop:2,rotation,contrast,cutout:3,mixup,cutmix", shape=(6, 6, 3), classes=3)
+        return [augmenter(x, y, np.array(indices), epoch) for epoch in (0, 1, 0) for indices in ([3, 29], [0, 7])]
+
+    at_once = batches()
+    monkeypatch.setattr("pellucid.augmentation.augmenter._LARGEST_TABLE", 0)
+    for (a, targets), (b, others) in zip(at_once, batches(), strict=True):
+        assert a.tobytes() == b.tobytes()
+        np.testing.assert_array_equal(targets, others)
+
+
 def test_compiled_code_does_not_read_beyond_the_data():
     x = np.zeros((3, 4, 4, 1), np.uint8)
     draws = draw(get("flip"), (4, 4, 1), 0, 0, np.array([0, 3]))

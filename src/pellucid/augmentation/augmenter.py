@@ -12,8 +12,10 @@ from .. import backend
 from ..errors import ShapeError
 from ..preprocessing import Preprocessing
 from . import reference
-from .draws import Draws, check, draw, draw_mixing
+from .draws import Draws, Mixing, check, draw, draw_mixing
 from .transformations import Augmentation, Transformation, get
+
+_LARGEST_TABLE = 1 << 19  # images
 
 Given = str | list[str | Transformation] | Augmentation | None
 
@@ -47,6 +49,8 @@ class Augmenter:
         self.shape: tuple[int, int, int] = shape  # type: ignore[assignment]
         self.channels_first, self.dtype = channels_first, np.dtype(dtype)
         self.scale, self.shift = factors(preprocessing, shape[2])
+        self._drawn: tuple[int, int, Any] = (-1, 0, None)  # epoch, number of images, and what happens to each of them
+        self._mixed: tuple[int, int, Any] = (-1, 0, None)
 
     def __str__(self) -> str:
         return str(self.augmentation)
@@ -55,15 +59,34 @@ class Augmenter:
         self, x: NDArray, y: NDArray, indices: NDArray[np.integer], epoch: int
     ) -> tuple[NDArray[np.floating], NDArray]:
         """Input and targets of a batch: the images at ``indices`` of all images ``x`` and targets ``y``, in this epoch."""
-        here = self.seed, epoch
-        inputs = self._render(x, draw(self.augmentation, self.shape, *here, indices))
+        inputs = self._render(x, self._draws(epoch, indices, len(x)))
         targets = y[indices]
-        mixing = draw_mixing(self.augmentation, self.shape, *here, indices, len(x))
+        mixing = self._mixing(epoch, indices, len(x))
         if mixing is not None:
-            others = self._render(x, draw(self.augmentation, self.shape, *here, mixing.partners))
+            others = self._render(x, self._draws(epoch, mixing.partners, len(x)))
             inputs = (compiled_or_none() or reference).mix(inputs, others, mixing.weights, mixing.boxes)
             targets = mix_targets(targets, y[mixing.partners], mixing.shares, self.classes)
         return inputs.astype(self.dtype, copy=False), targets
+
+    def _draws(self, epoch: int, indices: NDArray[np.integer], total: int) -> Draws:
+        """What happens to these images: looked up in a table for the whole epoch, which is drawn at once."""
+        if total > _LARGEST_TABLE:
+            return draw(self.augmentation, self.shape, self.seed, epoch, indices)
+        if self._drawn[:2] != (epoch, total):
+            everything = draw(self.augmentation, self.shape, self.seed, epoch, np.arange(total))
+            self._drawn = epoch, total, everything
+        table = self._drawn[2]
+        return Draws._make(None if column is None else column[indices] for column in table)
+
+    def _mixing(self, epoch: int, indices: NDArray[np.integer], total: int) -> Mixing | None:
+        """With whom these images are mixed, looked up likewise."""
+        if total > _LARGEST_TABLE:
+            return draw_mixing(self.augmentation, self.shape, self.seed, epoch, indices, total)
+        if self._mixed[:2] != (epoch, total):
+            everything = draw_mixing(self.augmentation, self.shape, self.seed, epoch, np.arange(total), total)
+            self._mixed = epoch, total, everything
+        table = self._mixed[2]
+        return None if table is None else Mixing._make(column[indices] for column in table)
 
     def _render(self, x: NDArray, draws: Draws) -> NDArray[np.float32]:
         if self.channels_first:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from typing import NamedTuple
 
 import numpy as np
@@ -148,18 +149,30 @@ def draw_mixing(
     mixup, cutmix = augmentation.get(MixUp), augmentation.get(CutMix)
     if mixup is None and cutmix is None:
         return None
-    from scipy.special import betaincinv  # slow to load, and nothing else here needs it
-
     rng = Randomness.for_batch(seed, epoch, np.asarray(images))
     n, (h, w, _) = len(images), shape
     u = rng.child("augmentation/mixing").uniform((3,))  # partner, λ, which of both
     partners = np.minimum((u[:, 0] * total).astype(np.int64), total - 1)
     cut = np.full(n, mixup is None) if mixup is None or cutmix is None else u[:, 2] < 0.5
-    alpha = np.where(cut, cutmix.alpha if cutmix else 1, mixup.alpha if mixup else 1)
-    shares = betaincinv(alpha, alpha, u[:, 1])  # the λ below which a part u of all λ lies
+    shares = np.where(
+        cut, _beta(cutmix.alpha if cutmix else 1.0, u[:, 1]), _beta(mixup.alpha if mixup else 1.0, u[:, 1])
+    )
     part = np.sqrt(np.where(cut, 1 - shares, 0))[:, None]
     sizes = np.floor(part * (h, w) + 0.5).astype(np.int64)
     boxes = _boxes(_uniform(rng, CutMix, 2), sizes, shape)
     area = (boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1])
     shares = np.where(cut, 1 - area / (h * w), shares)
     return Mixing(partners, np.where(cut, 1, shares).astype(np.float32), boxes, shares)
+
+
+def _beta(alpha: float, u: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Numbers from Beta(alpha, alpha) made of uniform ones: the one below which a part u of all lies."""
+    quantiles = _quantiles(alpha)
+    return np.interp(u * (len(quantiles) - 1), np.arange(len(quantiles)), quantiles)
+
+
+@functools.cache
+def _quantiles(alpha: float) -> NDArray[np.float64]:
+    from scipy.special import betaincinv  # slow to load, and nothing else here needs it
+
+    return betaincinv(alpha, alpha, np.linspace(0, 1, 1025))

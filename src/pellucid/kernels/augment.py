@@ -25,6 +25,8 @@ _RED, _GREEN, _BLUE = _f(0.299), _f(0.587), _f(0.114)
 @inline
 def _reflect(index, size):
     """``index`` as seen in mirrors that stand on the first and the last of ``size`` places."""
+    if 0 <= index < size:
+        return index
     period = max(2 * (size - 1), 1)
     index %= period
     return index if index < size else period - index
@@ -53,38 +55,72 @@ def _move(image, move, places, line, scale, shift, y):
 
 
 @inline
-def _map(image, m, y):
-    """Looked up at the places the map names, between pixels bilinearly."""
+def _map(image, m, floats, places, parts, y):
+    """Looked up at the places the map names, between pixels bilinearly.
+
+    ``floats`` (H, W, C) holds an image, ``places`` (4, W) and ``parts`` (2, W) a row.
+    """
     h, w, channels = image.shape
+    pixels, values = image.reshape(-1), floats.reshape(-1)
+    for j in range(values.size):
+        values[j] = _f(pixels[j])
+    tops, bottoms, lefts, rears, downs, rights = places[0], places[1], places[2], places[3], parts[0], parts[1]
     for row in range(h):
-        for column in range(w):
+        for column in range(w):  # step by step, so that each is done by vectors
             down = m[0] * _f(row) + m[1] * _f(column) + m[2]
             right = m[3] * _f(row) + m[4] * _f(column) + m[5]
             first_row, first_column = np.floor(down), np.floor(right)
-            down -= first_row
-            right -= first_column
-            top, bottom = _reflect(np.int64(first_row), h), _reflect(np.int64(first_row) + 1, h)
-            left, rear = _reflect(np.int64(first_column), w), _reflect(np.int64(first_column) + 1, w)
-            for c in range(channels):
-                above, below = _f(image[top, left, c]), _f(image[bottom, left, c])
-                above += (_f(image[top, rear, c]) - above) * right
-                below += (_f(image[bottom, rear, c]) - below) * right
-                y[row, column, c] = above + (below - above) * down
+            tops[column], lefts[column] = np.int32(first_row), np.int32(first_column)
+            downs[column], rights[column] = down - first_row, right - first_column
+        _neighbours(tops, bottoms, h)
+        _neighbours(lefts, rears, w)
+        target = y[row]
+        for column in range(w):
+            down, right = downs[column], rights[column]
+            top, bottom = tops[column] * w, bottoms[column] * w
+            a, b = np.uint32((top + lefts[column]) * channels), np.uint32((top + rears[column]) * channels)
+            c, d = np.uint32((bottom + lefts[column]) * channels), np.uint32((bottom + rears[column]) * channels)
+            for channel in range(channels):
+                k = np.uint32(channel)
+                above, below = values[a + k], values[c + k]
+                above += (values[b + k] - above) * right
+                below += (values[d + k] - below) * right
+                target[column, channel] = above + (below - above) * down
 
 
 @inline
-def _mean_grey(image):
+def _neighbours(places, following, size):
+    """The places one further on, and both as seen in the mirrors. Places lie on a line: only its ends can be far outside."""
+    last = np.int32(size - 1)
+    least, most = min(places[0], places[-1]), max(places[0], places[-1]) + 1
+    if -last <= least and most <= 2 * last:  # once mirrored, they are inside: no remainder is needed
+        for column in range(places.size):
+            place = abs(places[column])
+            after = abs(places[column] + np.int32(1))
+            places[column] = last - abs(last - place)
+            following[column] = last - abs(last - after)
+    else:
+        for column in range(places.size):
+            place = places[column]
+            places[column], following[column] = _reflect(place, size), _reflect(place + 1, size)
+
+
+@inline
+def _mean_grey(image, totals):
+    """``totals`` (C,) is of a type that pixels can be added in without rounding."""
     h, w, channels = image.shape
+    totals[:] = 0
+    for row in range(h):
+        values = image[row]
+        for column in range(w):
+            for c in range(channels):
+                totals[c] += values[column, c]
     grey = 0.0
     for c in range(channels):
-        total = 0.0
-        for row in range(h):
-            for column in range(w):
-                total += np.float64(image[row, column, c])
         weight = 1 / channels
         if channels == 3:
             weight = 0.299 if c == 0 else 0.587 if c == 1 else 0.114
-        grey += total / (h * w) * weight
+        grey += totals[c] / (h * w) * weight
     return _f(grey)
 
 
@@ -107,21 +143,24 @@ def _recolor(color, pivot, y):
 
 
 def _render_kernel(dtype: str, array: types.Array, clips: bool) -> Kernel:
-    scalar = np.dtype(dtype).type
+    scalar, sum_type = np.dtype(dtype).type, np.int64 if clips else np.float64
 
     @kernel(TEAM, INT, array, INTS, TABLE, IN2, IN2, TABLE, IN1, IN1, OUT4)
     @named(f"render_{dtype}")
     def run(team, chunks, x, images, moves, maps, colors, boxes, scale, shift, y):
-        x, y = uncounted(x), uncounted(y)
+        x, y, moves, maps, colors = uncounted(x), uncounted(y), uncounted(moves), uncounted(maps), uncounted(colors)
         w, channels = y.shape[2:]
         places, line = np.empty(w, np.uint32), np.empty(w * channels, scalar)
+        floats = np.empty(y.shape[1:] if maps.shape[0] else (0, 0, 0), np.float32)
+        corners, parts = np.empty((4, w), np.int32), np.empty((2, w), np.float32)
+        totals = np.empty(channels, sum_type)
         ones, zeros = np.ones(scale.size, np.float32), np.zeros(scale.size, np.float32)
         recolored = colors.shape[0] > 0
         chunk = next_chunk(team)
         while chunk < chunks:
             image, target = x[images[chunk]], y[chunk]
             if maps.shape[0]:
-                _map(image, maps[chunk], target)
+                _map(image, maps[chunk], floats, corners, parts, target)
             else:
                 _move(
                     image,
@@ -133,7 +172,8 @@ def _render_kernel(dtype: str, array: types.Array, clips: bool) -> Kernel:
                     target,
                 )
             if recolored:
-                _recolor(colors[chunk], _mean_grey(image), target)
+                pivot = _mean_grey(image, totals) if colors[chunk, 1] != _ONE else _f(0)
+                _recolor(colors[chunk], pivot, target)
             if recolored or maps.shape[0]:
                 for row in range(target.shape[0]):
                     values = target[row].reshape(-1)
