@@ -50,6 +50,7 @@ _MODULES = (
     "augmentation",
     "backend",
     "data",
+    "doctor",
     "explain",
     "initializers",
     "layers",

@@ -15,6 +15,7 @@ VERBS = [
     "evaluate",
     "predict",
     "explain",
+    "doctor",
     "summary",
     "check",
     "bench",

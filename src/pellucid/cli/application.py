@@ -12,6 +12,7 @@ _VERBS = {
     "evaluate": "Loss and accuracy of a trained model on images it never saw.",
     "predict": "Ask a trained model what is on pictures.",
     "explain": "Show what a trained model looks at, and how it comes to its answer.",
+    "doctor": "Say why a network does not learn, or learns what it should not.",
     "summary": "The layers of a network: shapes, parameters, multiply-adds.",
     "data": "List, fetch and examine data sets.",
     "check": "Compare the gradients of a network with numerical derivatives.",
