@@ -6,7 +6,7 @@ import copy
 import dataclasses
 import math
 import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -209,11 +209,13 @@ class Sequential(Chain):
         epoch: int = 0,
         indices: NDArray | None = None,
         prepared: bool = False,
+        without: Container[str] = (),
     ) -> tuple[dict[str, float], dict[str, NDArray]]:
         """Loss and metrics of one batch in training mode, and the gradient of the loss by every parameter, by path.
 
         Frozen parameters have none: see ``Layer.trainable``. Regularizers add the gradients of their penalties, whose sum is
-        reported as ``penalty``. ``prepared=True`` says that ``x`` is already as the layers see it.
+        reported as ``penalty``. ``prepared=True`` says that ``x`` is already as the layers see it. Parameters ``without`` which
+        one can do are left out, and so is the work for them alone.
         """
         loss, op, network = self._learner()
         rng = Randomness.for_batch(self.seed, epoch, np.arange(len(x)) if indices is None else indices)
@@ -221,9 +223,10 @@ class Sequential(Chain):
         outputs, tape = Chain.forward(network, x if prepared else self.to_input(x), training=True, rng=rng)
         value, saved = loss.forward(op, outputs, y, sample_weight)
         logs = {"loss": float(value)} | self._scores(outputs, y, op)
-        _, gradients = Chain.backward(network, backend.backward(1.0, saved), tape.once(), input_gradient=False)
+        dy = backend.backward(1.0, saved)
+        _, gradients = Chain.backward(network, dy, tape.once(), input_gradient=False, without=without)
         trained = network.trainable_params
-        gradients = {path: gradient for path, gradient in gradients.items() if path in trained}
+        gradients = {path: g for path, g in gradients.items() if path in trained and path not in without}
         if self.penalties:
             logs["penalty"] = float(self._penalty(gradients))
             for path in self.penalties.keys() & gradients.keys():
@@ -251,7 +254,8 @@ class Sequential(Chain):
         raises ``FloatingPointError``.
         """
         which: dict[str, Any] = {"sample_weight": sample_weight, "epoch": epoch, "indices": indices}
-        logs, gradients = self.gradients(x, y, **which, prepared=prepared)
+        resting = self.optimizer.resting(self.params) if self.optimizer is not None else ()
+        logs, gradients = self.gradients(x, y, **which, prepared=prepared, without=resting)
         if not math.isfinite(logs["loss"]):
             return logs
         if gradients and not math.isfinite(

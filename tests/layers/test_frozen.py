@@ -19,6 +19,7 @@ from pellucid.layers import (
     ReLU,
     Residual,
 )
+from pellucid.optimizers import SGD
 
 X = np.random.default_rng(0).standard_normal((6, 6, 6, 2)).astype(np.float32)
 Y = np.array([0, 1, 2, 0, 1, 2])
@@ -118,6 +119,36 @@ def test_a_flag_that_is_none_is_refused():
         Dense(3).trainable = 1
     with pytest.raises(FileFormatError, match="trainable of Dense was 'no'"):
         Layer.from_config({"class": "Dense", "units": 3, "trainable": "no"})
+
+
+@pytest.mark.parametrize("accumulate", [1, 2])
+def test_parameters_that_are_no_longer_trained_cost_nothing_and_change_nothing(monkeypatch, accumulate):
+    """The first layer is trained in the first epoch only, of 2 batches; nothing is computed for it then."""
+    calls = []
+
+    def trained():
+        model = network()
+        groups = {"conv1/*": {"until": "1 epoch"}, "batch_norm1/beta": {"rate_multiplier": 0}}
+        model.compile(SGD(0.1, groups=groups, accumulate=accumulate), "cce")
+        calls.clear()
+        model.fit(X, Y, batch_size=3, epochs=3, verbose=0)
+        return everything(model)
+
+    backward = Conv2D.backward
+
+    def spy(self, dy, cache, *, input_gradient=True):
+        if self.name == "conv1" and self.input_shape == (6, 6, 2):
+            calls.append(input_gradient)
+        return backward(self, dy, cache, input_gradient=input_gradient)
+
+    monkeypatch.setattr(Conv2D, "backward", spy)
+    found = trained()
+    assert calls == [False, False]
+    monkeypatch.setattr(SGD, "resting", lambda self, paths: set())
+    wanted = trained()
+    assert len(calls) == 6
+    assert all(array.tobytes() == wanted[path].tobytes() for path, array in found.items())
+    assert not found["batch_norm1/beta"].any()
 
 
 def test_layers_without_weights_do_not_hide_where_the_gradient_may_end():

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import itertools
 import math
-from collections.abc import Iterable
+from collections.abc import Container, Iterable
 from typing import Any
 
 import numpy as np
@@ -120,25 +120,35 @@ class Chain(_Container):
             x = layer(x) if layer is not self.layers[last] else x
 
     def backward(
-        self, dy: NDArray, cache: Tape, *, input_gradient: bool = True, until: str | None = None
+        self,
+        dy: NDArray,
+        cache: Tape,
+        *,
+        input_gradient: bool = True,
+        until: str | None = None,
+        without: Container[str] = (),
     ) -> tuple[NDArray | None, Gradients]:
-        """The gradients by the input and by all parameters.
+        """The gradients by the input and by all parameters; those by parameters ``without`` which one can do may be left out.
 
         ``until="conv5"`` stops behind that layer and returns the gradient by its output instead; a path such as
         ``"residual1/body/conv2"`` reaches into containers.
         """
         stop, inside = self._child(until) if until else ("", "")
         gradients: Gradients = {}
-        trained = (position for position, layer in enumerate(self.layers) if layer.trainable_params)
-        first = 0 if input_gradient or until else next(trained, 0)
+        wanted = (
+            position
+            for position, layer in enumerate(self.layers)
+            if any(f"{layer.name}/{path}" not in without for path in layer.trainable_params)
+        )
+        first = 0 if input_gradient or until else next(wanted, 0)
         dx: NDArray | None = dy
         for position in range(len(self.layers) - 1, first - 1, -1):
             layer, entry = self.layers[position], cache.take(position)
             here = layer.name == stop
             if here and not inside:
                 return dx, gradients
-            wanted = input_gradient or bool(until) or position > first
-            dx, more = child_backward(layer, dx, entry, wanted, inside if here else "")  # type: ignore[arg-type]
+            further = input_gradient or bool(until) or position > first
+            dx, more = child_backward(layer, dx, entry, further, inside if here else "")  # type: ignore[arg-type]
             gradients |= more
             if here:
                 return dx, gradients

@@ -192,6 +192,14 @@ class Optimizer:
             self._resolved = paths, resolve(self.groups, paths)
         return self._resolved[1]
 
+    def resting(self, paths: Iterable[str]) -> set[str]:
+        """Those parameters that the next step leaves as they are, because their group is no longer trained: their gradients
+        need not be computed."""
+        if not self.groups:
+            return set()
+        step = self.iterations // self.accumulate * self.accumulate
+        return {path for path, group in self._groups(paths).items() if not group.lasts(step, self.horizon)}
+
     # What surrounds the steps ------------------------------------------------------------------------------------------
 
     def check(self, shapes: Mapping[str, tuple[int, ...]]) -> None:
