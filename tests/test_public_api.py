@@ -55,8 +55,8 @@ def test_the_public_names_are_known():
         "get_backend", "get_num_threads", "load", "set_backend", "set_num_threads",
     }  # fmt: skip
     assert set(dir(pellucid)) - set(pellucid.__all__) == {
-        "__version__", "augmentation", "backend", "data", "doctor", "explain", "initializers", "layers", "losses", "metrics", "ops", "optimizers",
-        "regularizers", "schedules", "testing", "training", "zoo",
+        "__version__", "augmentation", "backend", "data", "doctor", "explain", "initializers", "layers", "losses", "metrics",
+        "ops", "optimizers", "regularizers", "schedules", "testing", "training", "zoo",
     }  # fmt: skip
     assert list(pellucid.__all__) == sorted(set(pellucid.__all__))
 

@@ -269,6 +269,7 @@ class TrainingSection(Section):
     overfit: Positive | None = Field(
         None, description="train and validate on the first so many images: a test of the network", examples=[100]
     )
+    doctor: bool = Field(True, description="say so when the training goes wrong in one of the usual ways")
 
     augment: Annotated[str, BeforeValidator(_augmentation)] | None = Field(
         None, description="how training images are changed, anew in every epoch", examples=["flip,crop:4"]

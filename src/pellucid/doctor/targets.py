@@ -15,7 +15,7 @@ from ..data import Dataset
 from ..data.load import own_path, read_own
 from ..errors import DataError, FileFormatError
 from ..model import Sequential, load
-from ..training import RunFolder
+from ..training import RunFolder, latest
 from ..training.progress import Row
 from ..training.strict_json import loads
 from .case import Case
@@ -24,7 +24,7 @@ from .finding import Finding
 
 
 def examine_run(folder: str | os.PathLike[str], overrides: Mapping[str, Any] | None = None) -> list[Finding]:
-    """What is wrong with a run, finished or not: its history, its failures, its best model and its data.
+    """What is wrong with a run, finished or not: its history, its failures, its weights and its data.
 
     ``overrides`` are settings of the data by dotted names, such as ``{"data.data_dir": "data"}``. Data that are gone are reported
     as a finding, and the rest is examined. Raises ``FileFormatError`` for a folder that is no run.
@@ -46,7 +46,7 @@ def case_of_run(folder: str | os.PathLike[str], overrides: Mapping[str, Any] | N
     """What is known about a run."""
     run = RunFolder.open(folder)
     config = read(run.config, overrides)
-    model = load(run.model) if run.model.is_file() else None
+    model = _last_model(run)
     dataset, trouble = _load_if_there(config)
     case = _with_data(dataset, config.training.overfit)
     return Case(
@@ -95,6 +95,16 @@ def initial_weights(model: Sequential) -> dict[str, np.ndarray]:
     twin = Sequential([layer.clone() for layer in model.layers])
     twin.build(model.input_shape or (), seed=model.seed)
     return dict(twin.params)
+
+
+def _last_model(run: RunFolder) -> Sequential | None:
+    """The model as training left it, which is what the history ends with; the best one where there is no checkpoint."""
+    if not run.model.is_file():
+        return None
+    model, checkpoint = load(run.model), latest(run.checkpoints)
+    if checkpoint is not None:
+        model.load_weights(checkpoint.params | checkpoint.state)
+    return model
 
 
 def _load(config: RunConfig) -> Dataset:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from ..config import RunConfig, complete, read
+from ..doctor import Watch
 from ..errors import DataError, PellucidError
 from ..files import write_text
 from ..model import Sequential, load
@@ -208,6 +209,10 @@ def _callbacks(prepared: Prepared, folder: RunFolder) -> list[Callback]:
         checkpointer,
         Display(),
     ]
+    if training.doctor:
+        validation = prepared.validation if training.overfit is None else None  # there it is the training part
+        names = prepared.dataset.class_names
+        callbacks.append(Watch(prepared.train, validation, prepared.dataset.test, class_names=names))
     if training.rollback is not None:
         callbacks.append(Rollback(checkpointer, training.rollback))
     if training.early_stopping is not None:
