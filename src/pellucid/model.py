@@ -32,6 +32,7 @@ from .summary import summarize
 
 if TYPE_CHECKING:
     from .training.loop import History
+    from .training.ratefinder import RateTest
 
 Validation = tuple[NDArray, NDArray]
 
@@ -374,6 +375,33 @@ class Sequential(Chain):
             )
         finally:
             self.epochs_seen = progress.epoch + bool(progress.batch)
+
+    def find_learning_rate(
+        self,
+        x: NDArray,
+        y: NDArray,
+        batch_size: int = 32,
+        *,
+        lowest: float = 1e-6,
+        highest: float = 10.0,
+        steps: int = 100,
+        augmentation: str | Augmentation | None = None,
+    ) -> RateTest:
+        """Which learning rate suits the model, its optimizer and the data: a range test, see ``training.ratefinder.find``.
+
+        Returns rates, losses, a suggestion and the reason for it, and draws a ``figure()``. The model stays as it is.
+        """
+        from .training import ratefinder
+
+        self._learner()
+        x = self.check_input(x)
+        y, _ = self.check_targets(x, y)
+        rates: dict[str, Any] = {"lowest": lowest, "highest": highest, "steps": steps}
+        with ratefinder.unchanged(self):
+            self.adapt_to(x)
+            return ratefinder.find(
+                self, x, y, batch_size=batch_size, seed=self.seed, augment=self.augmenter(augmentation), **rates
+            )
 
     # Asking ----------------------------------------------------------------------------------------------------------
 

@@ -48,3 +48,18 @@ def test_mistakes_end_before_the_training(small_images, tmp_path, options, text)
     assert answer.status == 2
     assert text in answer.err
     assert not (tmp_path / "runs").exists()
+
+
+def test_a_learning_rate_is_suggested_with_reason_and_picture(small_images, tmp_path):
+    options = ("--model", "cnn1_avg", "--optimizer", "sgd", "--batch-size", 10)
+    answer = good("lr-find", small_images, *options, "--out", "test.png", cwd=tmp_path)
+    assert "cnn1_avg with sgd on small.npz, batches of 10" in answer.out
+    assert "the loss began to fall at" in answer.out
+    assert (tmp_path / "test.png").stat().st_size > 5000
+    command = answer.out.rpartition("Next:")[2].split()
+    assert command[:2] == ["pellucid", "train"]
+    assert command[-8:-2] == ["--model", "cnn1_avg", "--optimizer", "sgd", "--batch-size", "10"]
+    found = run("lr-find", small_images, *options, "--json", "--steps", 50, cwd=tmp_path)
+    assert found.status == 0
+    assert found.json()["suggestion"] > 0
+    assert not (tmp_path / "runs").exists()

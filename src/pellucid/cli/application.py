@@ -15,6 +15,7 @@ _VERBS = {
     "doctor": "Say why a network does not learn, or learns what it should not.",
     "summary": "The layers of a network: shapes, parameters, multiply-adds.",
     "data": "List, fetch and examine data sets.",
+    "lr-find": "Find a learning rate: train with ever larger ones, and see.",
     "check": "Compare the gradients of a network with numerical derivatives.",
     "bench": "Measure training and prediction in images per second.",
 }
@@ -38,7 +39,10 @@ def application(verb: str = "") -> App:
         suppress_keyboard_interrupt=False,
     )
     for order, (name, text) in enumerate(_VERBS.items()):
-        app.command(f"pellucid.cli.{name}:{name}", name=name, help=None if name == verb else text, sort_key=order)
+        function = name.replace("-", "_")
+        app.command(
+            f"pellucid.cli.{function}:{function}", name=name, help=None if name == verb else text, sort_key=order
+        )
     return app
 
 
