@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 import os
 import socket
@@ -12,10 +13,15 @@ from pathlib import Path
 import pytest
 
 pytest.importorskip("torch", reason="PyTorch is optional: the benchmarks compare with it")
-harness = pytest.importorskip("harness")
+import figure
+import harness
+import torch
 
-from pellucid.benchmark import inference, networks, timing, training  # noqa: E402
-from pellucid.benchmark.pytorch import check  # noqa: E402 - it needs PyTorch
+import layers
+from pellucid.benchmark import inference, networks, receipt, timing, training
+from pellucid.benchmark.pytorch import check
+
+torch.set_num_threads(1)  # its idle workers would be in the way
 
 
 def run(script: Path, *arguments: object) -> str:
@@ -58,9 +64,73 @@ def test_training_is_measured_saved_and_drawn(benchmarks, tmp_path):
     assert row["quartiles"][0] <= row["ratio"] <= row["quartiles"][1]
     for private in (socket.gethostname(), str(tmp_path), str(benchmarks), str(Path.home())):
         assert len(private) < 3 or private not in text
-    figure = pytest.importorskip("figure")
-    figure.draw(figure.read(file), {}, tmp_path / "speed.png")
+    figure.draw(figure.results_in(tmp_path), tmp_path / "speed.png")
     assert (tmp_path / "speed.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_the_figure_has_a_panel_for_every_result(tmp_path, monkeypatch):
+    """Networks that a panel has no result for, or that were refused, are left out there."""
+    better = {"ratio": 2.0, "quartiles": [1.9, 2.2]}
+    rows = {
+        "training": [{"network": "cnn2", **better}, {"network": "cnn3", "refused": "planted"}],
+        "training-bfloat16": [{"network": "cnn2", "ratio": 1.3, "quartiles": [1.2, 1.4]}],
+        "inference": [{"network": "lenet5", "throughput": better, "latency": better}],
+        "memory": [{"network": "cnn2", "ratio": 0.25, "quartiles": [0.2, 0.5]}],
+    }
+    for name, found in rows.items():
+        head = receipt.receipt(name, ["python", f"benchmarks/{name}.py"], batch=64)
+        receipt.save(head | {"networks": found}, tmp_path / f"{name}.json")
+    drawn = {}
+
+    def keep(panel, ax, networks, found):
+        original(panel, ax, networks, found)
+        drawn[panel.title.partition("\n")[0]] = sorted(text.get_text() for text in ax.texts), networks
+
+    original = figure._panel
+    monkeypatch.setattr(figure, "_panel", keep)
+    figure.draw(figure.results_in(tmp_path), tmp_path / "speed.png")
+    networks = ["lenet5", "cnn2"]  # from the bottom up: what has no training is below
+    assert drawn == {
+        "training step": (["2.0x"], networks),
+        "predicting many images": (["2.0x"], networks),
+        "predicting one image": (["2.0x"], networks),
+        "memory of a training": (["4.0x"], networks),
+    }
+
+
+def test_layers_are_measured_in_all_ways():
+    options = argparse.Namespace(batch=4, runs=1, seconds=0.0)
+    row = layers.measure("17x16:16-16", options)  # enough tiles for Winograd's algorithm
+    assert list(row["tasks"])[:3] == ["forward", "backward", "dw"]
+    assert row["gflop"] == pytest.approx(2e-9 * 4 * 17 * 16 * 9 * 16 * 16)
+    for task in ("forward", "backward", "dw"):
+        found = row["tasks"][task]
+        assert list(found["gflops"]) == ["direct", "Winograd", "PyTorch NCHW", "PyTorch channels-last"]
+        assert list(found["ratios"]) == ["direct", "Winograd"]
+    first = layers.measure("9x9:3-8", options)
+    assert list(first["tasks"]) == ["forward", "dw"]  # nobody needs dx of a first layer
+    assert "Winograd" not in first["tasks"]["forward"]["gflops"]
+
+
+def test_a_layer_whose_numbers_differ_is_not_timed(monkeypatch):
+    monkeypatch.setattr(layers, "WRONG", -1.0)
+    assert "differ by" in layers.measure("9x9:8-8", argparse.Namespace(batch=2, runs=1, seconds=0.0))["refused"]
+
+
+def test_errors_are_those_of_the_way_that_was_asked_for():
+    found = layers.errors((4, 16, 16, 16), (3, 3, 16, 16), padding="same")
+    assert list(found) == ["direct", "Winograd"]
+    assert found["direct"] != found["Winograd"]
+    for way in found.values():
+        assert list(way) == ["forward", "dx", "dw"]
+        assert all(0 < error < 1e-5 for error in way.values())
+    assert list(layers.errors((2, 6, 6, 4), (3, 3, 4, 4), strides=2)) == ["direct"]
+
+
+@pytest.mark.parametrize("name", ["16x16", "16x16:0-3", "a"])
+def test_a_layer_that_is_none_is_refused(name):
+    with pytest.raises(SystemExit, match="wanted HEIGHTxWIDTH:CHANNELS-FILTERS"):
+        layers.parse(name)
 
 
 def test_a_network_whose_numbers_differ_is_not_timed(monkeypatch):
@@ -80,10 +150,12 @@ def test_answers_that_differ_are_not_timed(monkeypatch):
     assert "throughput" not in row
 
 
-def test_a_network_that_takes_long_has_fewer_images_a_round():
-    row = inference.measure("cnn1_avg", batch=300, images=2000, runs=1, seconds=1e-6)
-    assert row["throughput"]["images"] == 1200  # whole batches, at least a thousand images
+def test_a_network_that_takes_long_has_fewer_images_a_round(monkeypatch):
+    monkeypatch.setattr(inference, "LEAST_IMAGES", 10)
+    row = inference.measure("cnn1_avg", batch=3, images=50, runs=1, seconds=1e-6)
+    assert row["throughput"]["images"] == 12  # whole batches
     assert row["latency"]["images"] == 1
+    assert inference.measure("cnn1_avg", batch=3, images=50, runs=1, seconds=60)["throughput"]["images"] == 50
 
 
 def test_a_process_holds_one_library_and_reports_time_and_memory():

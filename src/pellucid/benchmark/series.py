@@ -20,25 +20,27 @@ def series(
     table: Callable[[Result], Any],
     path: Path | None = None,
     console: Any = None,
+    kind: str = "network",
 ) -> int:
-    """Add a row per network to ``result`` and print it; at the end a table. 1 if a network was refused, else 0.
+    """Add a row per network (or what else ``kind`` says) to ``result`` and print it; at the end a table.
 
-    The file ``path`` is written after every network, so that what is measured is not lost if the next one takes too long.
+    Returns 1 if one was refused, else 0. The file ``path`` is written after every row, so that nothing measured is lost if the
+    next one takes too long.
     """
     console = console or make_console()
-    result["networks"] = []
+    rows = result[f"{kind}s"] = []
     for name in names:
         with console.status(name):
-            row = {"network": name} | measure(name)
-        result["networks"].append(row)
+            row = {kind: name} | measure(name)
+        rows.append(row)
         if path is not None:
             save(result, path)
         console.print(f"{name}: {refusal(row) or line(row)}", highlight=False, soft_wrap=True)
     drawn = table(result)
-    drawn.caption, drawn.caption_justify = headline(result), "left"
     drawn.title_justify = "left"
     console.print(drawn)
-    return 1 if any("refused" in row for row in result["networks"]) else 0
+    console.print(headline(result), highlight=False)
+    return 1 if any("refused" in row for row in rows) else 0
 
 
 def refusal(row: dict[str, Any]) -> str:
