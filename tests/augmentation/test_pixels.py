@@ -59,6 +59,23 @@ def test_maps_between_pixels_are_scipys(text):
             np.testing.assert_allclose(y[..., c], wanted, atol=2e-3)
 
 
+@pytest.mark.parametrize("almost_nothing", ["rotation:0.0001", "scale:0.000001", "shift:0.000001"])
+def test_a_map_that_does_almost_nothing_leaves_flips_and_crops_as_they_are(almost_nothing):
+    x = np.random.default_rng(0).integers(256, size=(20, 7, 10, 3), dtype=np.uint8)
+
+    def seen(text):
+        return Augmenter(text, shape=(7, 10, 3))(x, np.zeros(20), np.arange(20), 1)[0]
+
+    np.testing.assert_allclose(seen(f"flip,crop:3,{almost_nothing}"), seen("flip,crop:3"), atol=0.05)
+
+
+def test_shifts_move_the_picture_and_turns_keep_its_centre():
+    m = draw(get("rotation:90,scale:1"), (7, 9, 1), 0, 0, np.arange(50)).maps
+    np.testing.assert_allclose(m.reshape(50, 2, 3) @ np.array([3, 4, 1]), np.tile([3, 4], (50, 1)), atol=1e-4)
+    m = draw(get("shift:0.5"), (7, 9, 1), 0, 0, np.arange(50)).maps.reshape(50, 2, 3)
+    np.testing.assert_array_equal(m[:, :, :2], np.tile(np.eye(2), (50, 1, 1)))
+
+
 def test_a_quarter_turn_and_a_doubling_by_hand():
     x = np.random.default_rng(0).integers(256, size=(1, 5, 5, 1), dtype=np.uint8)
     np.testing.assert_array_equal(rendered(x, maps=(0, 1, 0, -1, 0, 4))[..., 0], np.rot90(x[0, ..., 0], -1)[::-1, ::-1])

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from pellucid import PellucidError, Preprocessing, Sequential, backend
+from pellucid.augmentation import Augmenter
 from pellucid.layers import Conv2D, Dense, Dropout, Flatten, MaxPooling2D
 from pellucid.training import Callback, Checkpointer, fit, latest, restore
 
@@ -127,6 +128,14 @@ def test_mixed_targets_have_right_gradients():
     assert set(np.unique(targets)) - {0, 1}
     rows = model.gradient_check(inputs.astype(np.float64), targets, samples=3)
     assert max(row.error for row in rows) < 1e-9
+
+
+def test_every_epoch_is_drawn_anew(monkeypatch):
+    asked, call = [], Augmenter.__call__
+    monkeypatch.setattr(Augmenter, "__call__", lambda self, *which: asked.append(which[3]) or call(self, *which))
+    model, _ = trained("flip", epochs=2)
+    trained("flip", epochs=1, model=model)
+    assert asked == [0] * 6 + [1] * 6 + [2] * 6
 
 
 def test_channels_first_images_are_augmented_like_others():
