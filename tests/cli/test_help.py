@@ -16,6 +16,7 @@ VERBS = [
     "predict",
     "explain",
     "doctor",
+    "report",
     "summary",
     "check",
     "bench",

@@ -13,6 +13,7 @@ _VERBS = {
     "predict": "Ask a trained model what is on pictures.",
     "explain": "Show what a trained model looks at, and how it comes to its answer.",
     "doctor": "Say why a network does not learn, or learns what it should not.",
+    "report": "Write a page about a run: curves, scores, mistakes, what the network sees.",
     "summary": "The layers of a network: shapes, parameters, multiply-adds.",
     "data": "List, fetch and examine data sets.",
     "lr-find": "Find a learning rate: train with ever larger ones, and see.",

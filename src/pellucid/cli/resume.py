@@ -30,6 +30,7 @@ def resume(
     /,
     *,
     accept_other_data: Annotated[bool, Parameter(negative=(), show_default=False)] = False,
+    report: bool = True,
     **overrides: Any,
 ) -> int:
     """Go on with a training that was interrupted, or train longer.
@@ -49,7 +50,13 @@ def resume(
         The folder of the run.
     accept_other_data
         Go on although the images are not those the run was begun with.
+    report
+        Write the page about the run anew at its end, as `pellucid report` does.
     """
     from ..run import resume as go_on
+    from .report import at_the_end
 
-    return go_on(run, overrides, accept_other_data=accept_other_data).exit_status
+    result = go_on(run, overrides, accept_other_data=accept_other_data)
+    if report and result.exit_status == 0:
+        at_the_end(result.folder)
+    return result.exit_status

@@ -20,6 +20,7 @@ def train(
     preset: Annotated[str | None, Parameter(metavar="NAME", show_default=False)] = None,
     print_config: Annotated[bool, Parameter(negative=(), show_default=False)] = False,
     dry_run: Annotated[bool, Parameter(negative=(), show_default=False)] = False,
+    report: bool = True,
     **overrides: Any,
 ) -> int:
     """Train a network on images.
@@ -55,10 +56,13 @@ def train(
         Print all settings as a config.toml, and do nothing.
     dry_run
         Do everything on two batches, write nothing, and say what would happen.
+    report
+        Write a page about the run at its end, as `pellucid report` does.
     """
     from .. import presets
     from ..config import complete, make, read
     from ..run import train as run
+    from .report import at_the_end
 
     overrides = model_file(overrides)
     if data is not None:
@@ -76,7 +80,10 @@ def train(
     if print_config:
         print(complete(settings).to_toml(), end="")
         return 0
-    return run(settings, out=out, dry_run=dry_run).exit_status
+    result = run(settings, out=out, dry_run=dry_run)
+    if report and result.exit_status == 0:
+        at_the_end(result.folder)
+    return result.exit_status
 
 
 def model_file(overrides: dict[str, Any]) -> dict[str, Any]:

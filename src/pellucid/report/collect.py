@@ -1,0 +1,158 @@
+"""Everything the page shows, gathered from a run folder as plain data."""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+
+from ..benchmark.receipt import receipt
+from ..errors import PellucidError
+from ..model import Sequential, load
+from ..summary import Summary, summarize
+from . import charts, inside
+from .answers import Answers, Picture, ask
+from .charts import Chart
+from .confusion import Confusion, confusion
+from .explanations import Explained, choose, explained, one_of_each
+from .record import Record, numbers, read_record
+
+T = TypeVar("T")
+_GALLERY = 16
+
+
+@dataclass
+class Report:
+    """The contents of the page; what could not be had is None or empty, and ``missing`` says why."""
+
+    record: Record
+    missing: list[str]
+    machine: dict[str, Any]
+    charts: list[Chart] = field(default_factory=list)
+    model: Sequential | None = None
+    summary: Summary | None = None
+    layers: list[inside.LayerRow] = field(default_factory=list)
+    answers: Answers | None = None
+    samples: list[Picture] = field(default_factory=list)
+    confusion: Confusion | None = None
+    reliability: Chart | None = None
+    mistakes: list[Picture] = field(default_factory=list)
+    right: list[Picture] = field(default_factory=list)
+    explained: list[Explained] = field(default_factory=list)
+    kernels: list[inside.Kernels] = field(default_factory=list)
+    maps_of: Picture | None = None
+    maps: list[inside.Maps] = field(default_factory=list)
+    favourites: list[inside.Excited] = field(default_factory=list)
+
+    @property
+    def guessing(self) -> float:
+        """The cross-entropy of somebody who finds all classes equally likely: ln(classes)."""
+        return math.log(len(self.answers.evaluation.class_names)) if self.answers else math.nan
+
+    @property
+    def colours(self) -> str:
+        """What the images are, in a word."""
+        channels = 0 if self.model is None else (self.model.input_shape or (0,))[-1]
+        return {1: "grey", 3: "colour"}.get(channels, f"{channels} channels")
+
+    @property
+    def searched(self) -> int:
+        """How many images were searched for dead outputs and favourites."""
+        return min(len(self.answers.x), inside.SAMPLE) if self.answers else 0
+
+    def attempt(self, what: str, make: Callable[[], T], otherwise: T) -> T:
+        """What ``make`` gives; where it cannot, ``otherwise``, and the reason among what is missing."""
+        try:
+            return make()
+        except (PellucidError, OSError, MemoryError) as error:
+            self.missing.append(f"{what}: {error}")
+            return otherwise
+
+
+def collect(path: str | os.PathLike[str], *, images: int = 6, overrides: Mapping[str, Any] | None = None) -> Report:
+    """Gather what there is to say about the run in the folder ``path``; ``images`` of its answers are explained.
+
+    ``overrides`` are settings of the data by dotted names. Raises ``PellucidError`` if ``path`` is no run.
+    """
+    if images < 0:
+        raise PellucidError(f"--images was {images}; wanted at least 0.")
+    record = read_record(path)
+    report = Report(record, list(record.missing), receipt("report", ["pellucid", "report"]))
+    report.charts = curves(record)
+    if not record.folder.model.is_file():
+        report.missing.append("There is no model file, so nothing can be said about its answers and layers.")
+        return report
+    model = report.attempt("The model cannot be read", lambda: load(record.folder.model), None)
+    if model is None:
+        return report
+    report.model, report.summary = model, summarize(model, model.input_shape or (), name=model.name or "network")
+    _answers(report, model, overrides)
+    _inside(report, model, report.summary)
+    if report.answers is not None:
+        answers = report.answers
+        chosen = choose(answers, images)
+        report.explained = report.attempt("No explanations", lambda: explained(model, answers, chosen), [])
+    return report
+
+
+def curves(record: Record) -> list[Chart]:
+    """Loss, accuracy, learning rate and speed by epoch."""
+    rows = record.rows
+
+    def chart(title: str, names: dict[str, tuple[str, str]], **settings: Any) -> Chart | None:
+        return charts.line_chart(title, {kind: numbers(rows, name) for name, kind in names.items()}, **settings)
+
+    parts = {"train": ("training", "train"), "val": ("validation", "val")}
+    best = f"The model that was kept is that of epoch {record.best['epoch']}." if record.best else ""
+    drawn = [
+        chart("Loss", {f"{part}_loss": kind for part, kind in parts.items()}, note=best),
+        chart("Accuracy", {f"{part}_accuracy": kind for part, kind in parts.items()}, percent=True),
+        chart("Learning rate", {"learning_rate": ("rate at the end of the epoch", "rate")}),
+    ]
+    return [each for each in drawn if each is not None]
+
+
+def _answers(report: Report, model: Sequential, overrides: Mapping[str, Any] | None) -> None:
+    answers = report.attempt("No scores", lambda: ask(model, overrides), None)
+    if answers is None:
+        return
+    report.answers = answers
+    if answers.part != "test":
+        report.missing.append(f"There is no test part: all scores are of the {answers.part} part.")
+    first = {int(label): image for image, label in reversed(list(enumerate(answers.y)))}
+    report.samples = [answers.picture(first[label]) for label in sorted(first)[:_GALLERY]]
+    report.confusion = confusion(answers)
+    report.mistakes = [answers.picture(mistake.image) for mistake in answers.evaluation.mistakes[:_GALLERY]]
+    report.right = [answers.picture(image) for image in one_of_each(answers)[:_GALLERY]]
+    report.reliability = _reliability(answers)
+
+
+def _reliability(answers: Answers) -> Chart | None:
+    bins = answers.evaluation.calibration.to_dict()["bins"]
+    points = [(row["confidence"], row["accuracy"]) for row in bins]
+    return charts.line_chart(
+        "How sure it is, and how often right",
+        {("share right", "val"): points},
+        x_label="how sure",
+        x_range=(0, 1),
+        y_range=(0, 1),
+        percent=True,
+        diagonal=True,
+        note="On the dashed line a network that says 80 % is right in 80 of 100 cases; below it, it is surer than it should be.",
+    )
+
+
+def _inside(report: Report, model: Sequential, summary: Summary) -> None:
+    x = None if report.answers is None else report.answers.x[: inside.SAMPLE]
+    report.layers = report.attempt("No table of layers", lambda: inside.layer_rows(model, summary, x), [])
+    report.kernels = report.attempt("No filters", lambda: inside.kernels(model), [])
+    if x is None or report.answers is None:
+        return
+    right = one_of_each(report.answers)
+    image = right[0] if right else 0
+    report.maps_of = report.answers.picture(image)
+    shown = report.answers.x[image : image + 1]
+    report.maps = report.attempt("No activation maps", lambda: inside.maps(model, shown), [])
+    report.favourites = report.attempt("No favourite images", lambda: inside.favourites(model, x), [])
