@@ -17,7 +17,7 @@ from ..training.progress import Row
 from .neighbours import Agreement, agreement
 from .units import silent_units
 
-_SAMPLE = 256  # images a network is shown: a unit that none of them excites is worth a word
+_SAMPLE = 128  # images a network is shown: a unit that none of them excites is as good as dead, and the look is cheap
 
 
 @dataclass(frozen=True, eq=False)

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import zlib
-from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,6 +10,7 @@ from numpy.typing import NDArray
 from ..data import Part
 from .finding import Finding, Findings
 from .neighbours import Agreement
+from .twins import twins, twins_in
 
 # One hundredth of a part in the training part moves its accuracy by up to as much, which is what results are compared by.
 _MANY_DUPLICATES = 0.01
@@ -77,11 +76,8 @@ def constant_images(train: Part, held_out: Mapping[str, Part]) -> Findings:
 
 def duplicates(train: Part, held_out: Mapping[str, Part]) -> Findings:
     """Images that are tested on after they were trained on: what is measured is memory."""
-    if not held_out:
-        return
-    known = _by_pixels(train)
     for name, part in held_out.items():
-        pairs = [(i, same[0]) for i, same in enumerate(_same(known, train, image) for image in part.x) if same]
+        pairs = twins_in(train, part)
         if not pairs:
             continue
         some = ", ".join(f"{name} {_named(part, i)} = train {_named(train, j)}" for i, j in pairs[:3])
@@ -91,19 +87,13 @@ def duplicates(train: Part, held_out: Mapping[str, Part]) -> Findings:
             f"{len(pairs):,} of {len(part):,} images of the {name} part ({100 * len(pairs) / len(part):.2g} %) are, pixel for "
             f"pixel, in the training part too: {some}{', …' if len(pairs) > 3 else '.'}",
             f"Remove them from the training part; until then the {name} accuracy is too good. Copy images after the split.",
-            {"part": name, "images": len(part), "pairs": [[i, int(j)] for i, j in pairs]},
+            {"part": name, "images": len(part), "pairs": [[i, j] for i, j in pairs]},
         )
 
 
 def contradicting_labels(train: Part) -> Findings:
     """The same picture under two labels: at least one of them is wrong."""
-    known, pairs = _by_pixels(train), []
-    for candidates in known.values():
-        for place in candidates[1:]:
-            twins = (other for other in candidates if other < place and np.array_equal(train.x[other], train.x[place]))
-            first = next(twins, None)
-            if first is not None and train.y[first] != train.y[place]:
-                pairs.append((first, place))
+    pairs = [(i, j) for i, j in twins(train) if train.y[i] != train.y[j]]
     if pairs:
         some = ", ".join(f"{_named(train, i)} ({train.y[i]}) = {_named(train, j)} ({train.y[j]})" for i, j in pairs[:3])
         yield Finding(
@@ -112,7 +102,7 @@ def contradicting_labels(train: Part) -> Findings:
             f"{len(pairs):,} training images are there again, pixel for pixel, with another label: {some}"
             f"{', …' if len(pairs) > 3 else '.'}",
             "Look at them and keep the right label.",
-            {"pairs": [[int(i), int(j)] for i, j in pairs]},
+            {"pairs": [[i, j] for i, j in pairs]},
         )
 
 
@@ -129,24 +119,11 @@ def neighbours_in_words(found: Agreement) -> str:
 
 
 def _constant(part: Part) -> NDArray[np.int64]:
-    rows = part.x.reshape(len(part), -1, part.x.shape[-1])  # (N, HW, C)
-    return np.flatnonzero((rows == rows[:, :1]).all(axis=(1, 2))) if rows.shape[1] > 1 else np.zeros(0, np.int64)
-
-
-def _by_pixels(part: Part) -> dict[int, list[int]]:
-    """Places of images by a checksum of their pixels. Equal images share one; images that share one are looked at."""
-    places: dict[int, list[int]] = defaultdict(list)
-    for place, image in enumerate(part.x):
-        places[_checksum(image)].append(place)
-    return dict(places)
-
-
-def _checksum(image: NDArray) -> int:
-    return zlib.crc32(np.ascontiguousarray(image).data)
-
-
-def _same(known: Mapping[int, Sequence[int]], part: Part, image: NDArray) -> list[int]:
-    return [place for place in known.get(_checksum(image), ()) if np.array_equal(part.x[place], image)]
+    if part.x.shape[1] * part.x.shape[2] == 1:
+        return np.zeros(0, np.int64)  # a single pixel is constant by nature
+    top = np.flatnonzero((part.x[:, 0] == part.x[:, 0, :1]).all(axis=(1, 2)))  # where the first row is, more may be
+    x = part.x[top]
+    return top[(x == x[:, :1, :1]).all(axis=(1, 2, 3))]
 
 
 def _named(part: Part, place: int) -> str:

@@ -25,7 +25,7 @@ Images = Part | tuple[Any, Any]
 class Watch(Callback):
     """Examine data and network before the first step, and the training after every epoch; say every finding once.
 
-    ``train``, ``validation`` and ``test`` are parts of a data set or pairs (images, labels). An epoch costs a look at 256
+    ``train``, ``validation`` and ``test`` are parts of a data set or pairs (images, labels). An epoch costs a look at 128
     training images. Findings are kept in ``findings``; a cause that turns from a warning to a serious matter is told again.
 
     >>> from pellucid import Conv2D, Dense, Flatten, Sequential
