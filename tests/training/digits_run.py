@@ -15,8 +15,18 @@ import safetensors.numpy
 from pellucid import arrayfile, optimizers, training
 from pellucid.layers import BatchNormalization, Conv2D, Dense, Dropout, Flatten, MaxPooling2D
 from pellucid.model import Sequential
+from pellucid.optimizers import EMA, SGD, AdamW, Lookahead, Muon, RMSprop
+from pellucid.schedules import Cosine, Linear, OneCycle, Plateau, WarmUp
 
 EPOCHS, BATCH, SEED = 4, 32, 1  # 7 batches an epoch
+
+
+OPTIMIZERS = {  # with much to remember
+    "lookahead": lambda: SGD(WarmUp(Cosine(0.05), 0.2), 0.9, averages=Lookahead(0.7, every=3, growth=2)),
+    "accumulated": lambda: AdamW(OneCycle(0.01), accumulate=3, averages=EMA(0.8)),
+    "plateau": lambda: RMSprop(Plateau(0.01, 0.5, patience=0), momentum=0.5, centered=True),
+    "muon": lambda: Muon(Linear(0.1), sgd_learning_rate=0.01),
+}
 
 
 class Sleep(training.Callback):
@@ -52,7 +62,10 @@ def main():
         x, y = digits["x"], digits["y"]
     layers = [Conv2D(4, 3, activation="relu"), BatchNormalization(), MaxPooling2D(2), Dropout(0.3)]
     model = Sequential([*layers, Flatten(), Dense(10, activation="softmax")])
-    optimizer = optimizers.get(options.optimizer, learning_rate=options.learning_rate)
+    if options.optimizer in OPTIMIZERS:
+        optimizer = OPTIMIZERS[options.optimizer]()
+    else:
+        optimizer = optimizers.get(options.optimizer, learning_rate=options.learning_rate)
     model.compile(optimizer, "cce", input_shape=(8, 8, 1), seed=SEED)
     model.astype(options.dtype)
 

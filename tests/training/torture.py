@@ -20,7 +20,8 @@ from pathlib import Path
 from .models import lines, timeless
 from .test_faults import start
 
-KINDS = [["--optimizer", o, "--dtype", d] for o in ("sgd", "adam") for d in ("float32", "float64")]
+OPTIMIZERS = ("sgd", "adam", "lookahead", "accumulated", "plateau", "muon")
+KINDS = [["--optimizer", o, "--dtype", d] for o in OPTIMIZERS for d in ("float32", "float64")]
 FAULTS = (
     "SIGKILL",
     "SIGKILL",
