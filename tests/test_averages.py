@@ -8,7 +8,7 @@ import pytest
 from pellucid import PellucidError, Sequential, load
 from pellucid.layers import BatchNormalization, Conv2D, Dense, Flatten, MaxPooling2D, Residual
 from pellucid.optimizers import EMA, SGD, Lookahead
-from pellucid.schedules import Cosine, WarmUp
+from pellucid.schedules import Cosine, Linear, WarmUp
 from pellucid.training import EarlyStopping
 
 rng = np.random.default_rng(0)
@@ -94,6 +94,16 @@ def test_a_fit_with_a_schedule_records_the_rate_of_every_epoch():
     rows = model.fit(X, Y, batch_size=8, epochs=4, verbose=0).rows
     schedule = Cosine(0.1, 9)
     assert [row["learning_rate"] for row in rows] == pytest.approx([0.1 * 2 / 3, *(schedule(s) for s in (2, 5, 8))])
+
+
+def test_a_schedule_spans_what_its_optimizer_is_there_for():
+    model = network()
+    model.fit(X, Y, batch_size=8, epochs=5, verbose=0)
+    model.compile(SGD(Linear(0.1)), "cce")  # a second phase
+    rows = model.fit(X, Y, batch_size=8, epochs=2, verbose=0).rows
+    assert rows[-1]["learning_rate"] == pytest.approx(0.1 / 6)
+    rows = model.fit(X, Y, batch_size=8, epochs=2, verbose=0).rows  # goes on: four epochs in all
+    assert rows[-1]["learning_rate"] == pytest.approx(0.1 / 12)
 
 
 def test_patterns_that_fit_nothing_are_refused_by_compile():

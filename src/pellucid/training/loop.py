@@ -69,7 +69,8 @@ def fit(
     plan["augmentation"] = "" if augment is None else str(augment)
     progress.begin(plan)
     training = Training(model, progress, epochs, callbacks, validation is not None)
-    model.optimizer.expect(Horizon(training.batches * epochs, training.batches))
+    left = training.batches * (epochs - progress.epoch) - progress.batch  # an optimizer may be younger than its model
+    model.optimizer.expect(Horizon(model.optimizer.iterations + left, training.batches))
     clock = Clock()
 
     def epoch() -> None:
