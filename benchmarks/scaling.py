@@ -34,7 +34,7 @@ def measure(name: str, options: argparse.Namespace) -> dict[str, Any]:
     ways = contenders.training(model, x, y)
     timed = {(way, count): _on(count, run) for way, run in ways.items() for count in (1, options.threads)}
     labels = {key: f"{key[0]}, {key[1]}" for key in timed}
-    times, calls = timing.interleave({labels[key]: timed[key] for key in timed}, options.runs, seconds=0.2)
+    times, calls = timing.interleave({labels[key]: timed[key] for key in timed}, options.runs, seconds=0.1)
     of = {key: np.array(times[labels[key]]) for key in timed}
     best = min((way for way in ways if way != timing.OURS), key=lambda way: float(np.median(of[way, options.threads])))
     speedups = {way: timing.spread(of[way, 1] / of[way, options.threads]) for way in (timing.OURS, best)}
@@ -69,7 +69,7 @@ def table(result: Result) -> Any:
 
 def main() -> int:
     """Measure, print, save."""
-    parser = harness.parser(__doc__, runs=11)
+    parser = harness.parser(__doc__, runs=9)
     parser.add_argument("--batch", type=harness.positive, default=64, metavar="N", help="images a step; default: 64")
     options = parser.parse_args()
     harness.prepare(options)

@@ -24,7 +24,7 @@ def measure(
     batch: int = 256,
     images: int = 10_000,
     runs: int = 9,
-    seconds: float = 0.7,
+    seconds: float = 1.2,
     bfloat16: bool = False,
     compiled: bool = False,
     input_shape: Sequence[int] | None = None,
@@ -32,8 +32,8 @@ def measure(
 ) -> dict[str, Any]:
     """Check and time one network (see ``networks.network``); a row of the result.
 
-    ``throughput``: ``images`` images in batches. Where those take the quickest side more than ``seconds``, a round has fewer:
-    whole batches, together at least 1,000 images; the row says how many. ``latency``: one image, in three times as many rounds.
+    ``throughput``: ``images`` images in batches. Where a round of all sides would take more than ``seconds``, it has fewer
+    images: whole batches, at least 1,000; the row says how many. ``latency``: one image, in three times as many rounds.
     """
     from .pytorch import contenders
 
@@ -49,10 +49,10 @@ def measure(
     row["error"] = error
     if not error <= TOLERANCE:
         return row | {"refused": f"the probabilities differ by {error:.1e}"}
-    x = x[: images_of_a_round(images, batch, seconds / min(map(timing.warmed, ways.values())))]
+    x = x[: images_of_a_round(images, batch, seconds / sum(map(timing.warmed, ways.values())))]
     for task, part, size, rounds in (("throughput", x, batch, runs), ("latency", x[:1], 1, 3 * runs)):
         ways = contenders.prediction(model, part, size, bfloat16=bfloat16, compiled=compiled)
-        times, calls = timing.interleave(ways, rounds, seconds=0.1)
+        times, calls = timing.interleave(ways, rounds, seconds=0.05)
         row[task] = {"images": len(part), "calls_per_round": calls} | timing.compare(times)
     return row
 
