@@ -132,17 +132,28 @@ def test_hostile_names_stay_text(hostile, images):
     assert "'sha256-" in policy.partition("script-src")[2]
 
 
+@pytest.fixture
+def copy(digits, tmp_path) -> Path:
+    """A copy of the run to be damaged."""
+    return Path(shutil.copytree(digits, tmp_path / "copy"))
+
+
+def test_faults_are_told_with_what_to_do(digits, page, copy):
+    assert "Nothing is wrong with it Looked for, as pellucid doctor does: " in flat(Page(page).text)
+    rows = [json.loads(line) for line in (copy / "metrics.jsonl").read_text().splitlines()]
+    rows[1]["train_loss"] = "NaN"
+    (copy / "metrics.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    text = flat(Page(write_report(copy)).text)
+    assert "What is wrong with it" in text
+    assert "loss not finite serious" in text
+    assert "The loss was NaN or infinite in epoch 2." in text
+
+
 def test_a_run_without_a_test_part_is_scored_on_the_validation_part(hostile):
     text = flat(Page(write_report(hostile)).text)
     assert "There is no test part: all scores are of the validation part." in text
     assert "The best epoch was chosen by these images" in text
     assert "images of the validation part it recognises" in text
-
-
-@pytest.fixture
-def copy(digits, tmp_path) -> Path:
-    """A copy of the run to be damaged."""
-    return Path(shutil.copytree(digits, tmp_path / "copy"))
 
 
 def test_an_interrupted_run_says_how_to_go_on(copy):

@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
+from .. import doctor
 from ..benchmark.receipt import receipt
 from ..errors import PellucidError
 from ..model import Sequential, load
@@ -31,6 +32,8 @@ class Report:
     missing: list[str]
     machine: dict[str, Any]
     charts: list[Chart] = field(default_factory=list)
+    findings: list[doctor.Finding] = field(default_factory=list)
+    looked_for: list[str] = field(default_factory=list)
     model: Sequential | None = None
     summary: Summary | None = None
     layers: list[inside.LayerRow] = field(default_factory=list)
@@ -81,6 +84,9 @@ def collect(path: str | os.PathLike[str], *, images: int = 6, overrides: Mapping
     record = read_record(path)
     report = Report(record, list(record.missing), receipt("report", ["pellucid", "report"]))
     report.charts = curves(record)
+    case = report.attempt("Nobody looked for faults", lambda: doctor.case_of_run(path, overrides), None)
+    if case is not None:
+        report.findings, report.looked_for = doctor.examine(case), doctor.examined(case)
     if not record.folder.model.is_file():
         report.missing.append("There is no model file, so nothing can be said about its answers and layers.")
         return report
