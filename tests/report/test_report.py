@@ -139,7 +139,7 @@ def copy(digits, tmp_path) -> Path:
 
 
 def test_faults_are_told_with_what_to_do(digits, page, copy):
-    assert "Nothing is wrong with it Looked for, as pellucid doctor does: " in flat(Page(page).text)
+    assert "No fault found Looked for, as pellucid doctor does: " in flat(Page(page).text)
     rows = [json.loads(line) for line in (copy / "metrics.jsonl").read_text().splitlines()]
     rows[1]["train_loss"] = "NaN"
     (copy / "metrics.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
