@@ -21,6 +21,14 @@ def test_healthy_trainings_on_digits(layers, optimizer, rate, epochs):
     assert doctor.examine(case) == []
 
 
+def test_weights_that_went_far_without_harm():
+    """Further than where a rate is called too high if there is damage as well."""
+    model = network("shallow", optimizer=pl.optimizers.get("sgd", learning_rate=0.05, momentum=0.9), rate=None)
+    initial = {path: array.copy() for path, array in model.params.items()}
+    assert watched(model, epochs=20) == {}
+    assert doctor.Case(model=model, initial=initial).moved > 2
+
+
 def test_a_slice_of_cifar10():
     """The network our origins trained, on 4,000 photographs, as soon as it knows more than nothing."""
     try:

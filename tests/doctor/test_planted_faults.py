@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,9 +11,17 @@ import pytest
 import pellucid as pl
 from pellucid import doctor
 from pellucid.data import Part
+from pellucid.doctor.causes import name_of
 from pellucid.training import Evidence, NonFiniteLossError, RunFolder
 
 from .planting import digits, network, watched
+
+
+def test_every_cause_is_planted_somewhere_here():
+    """One that is registered without a test fails, and so does one whose findings carry another name."""
+    here = Path(__file__)
+    text = here.read_text(encoding="utf-8") + (here.parents[1] / "cli" / "test_doctor.py").read_text(encoding="utf-8")
+    assert [cause.__name__ for cause in doctor.CAUSES if f'"{name_of(cause)}"' not in text] == []
 
 
 def causes(case):

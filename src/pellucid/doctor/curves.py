@@ -47,7 +47,8 @@ def rate_too_high(rows: Sequence[Row], chance: float, moved: float, silent: Mapp
 
     Two things together: some kernel is further from its beginning than twice its own length, so nothing of how it was drawn is
     left (a healthy short training moves it by a fifth up to once its length, a rate 100 times too high
-    by 2 to 9 times); and there is damage. A long healthy training may take its weights as far, without damage.
+    by 2 to 9 times); and there is damage. Long healthy trainings take their weights up to 4 times as far, without
+    damage.
     """
     losses = [row["train_loss"] for row in rows]
     lost = losses[-1] - min(losses)
