@@ -23,6 +23,7 @@ from typing import Any, NamedTuple
 
 from . import ops
 from .errors import PellucidError, nearest
+from .ops import augment
 from .ops.update import RULES
 
 BACKENDS = ("numpy", "native")
@@ -74,6 +75,12 @@ def update(rule: str, *arguments: Any, **settings: Any) -> Any:
     if kernels is not None and kernels.update.accepts(*(x for x in arguments if isinstance(x, list))):
         run = kernels.update.RULES[rule]
     return run(*arguments, **settings)
+
+
+def pixels(name: str, *arguments: Any) -> Any:
+    """A function of ``pellucid.ops.augment``, which changes and normalises images; its compiled twin has the same bits."""
+    kernels = _kernels() if _backend == "native" else None
+    return getattr(augment if kernels is None else kernels.augment, name)(*arguments)
 
 
 def set_backend(name: str) -> None:

@@ -13,11 +13,11 @@ from hypothesis import strategies as st
 from pellucid import Preprocessing, backend
 from pellucid.augmentation import Augmenter, augment, get, names
 from pellucid.augmentation.augmenter import mix_targets, normalised
-from pellucid.augmentation.draws import Draws, draw, draw_mixing
-from pellucid.augmentation.reference import render
+from pellucid.augmentation.draws import draw, draw_mixing
 from pellucid.errors import ShapeError
 from pellucid.kernels import augment as compiled
 from pellucid.kernels import get_num_threads, set_num_threads
+from pellucid.ops.augment import Draws, render
 
 EXAMPLES = int(os.environ.get("PELLUCID_EXAMPLES", "40"))
 ONE, ZERO = np.ones(1, np.float32), np.zeros(1, np.float32)

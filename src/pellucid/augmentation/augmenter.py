@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -10,9 +9,9 @@ from numpy.typing import NDArray
 
 from .. import backend
 from ..errors import ShapeError
+from ..ops.augment import Draws
 from ..preprocessing import Preprocessing
-from . import reference
-from .draws import Draws, Mixing, check, draw, draw_mixing
+from .draws import Mixing, check, draw, draw_mixing
 from .transformations import Augmentation, Transformation, get
 
 _LARGEST_TABLE = 1 << 19  # images
@@ -64,7 +63,7 @@ class Augmenter:
         mixing = self._mixing(epoch, indices, len(x))
         if mixing is not None:
             others = self._render(x, self._draws(epoch, mixing.partners, len(x)))
-            inputs = (compiled_or_none() or reference).mix(inputs, others, mixing.weights, mixing.boxes)
+            inputs = backend.pixels("mix", inputs, others, mixing.weights, mixing.boxes)
             targets = mix_targets(targets, y[mixing.partners], mixing.shares, self.classes)
         return inputs.astype(self.dtype, copy=False), targets
 
@@ -97,7 +96,7 @@ class Augmenter:
             x = x[draws.images]
             x = np.ascontiguousarray(x, x.dtype if x.dtype == np.uint8 else np.float32)
             draws = draws._replace(images=np.arange(len(x)))
-        return (compiled_or_none() or reference).render(np.asarray(x), draws, self.scale, self.shift)
+        return backend.pixels("render", np.asarray(x), draws, self.scale, self.shift)
 
 
 def factors(preprocessing: Preprocessing | None, channels: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
@@ -110,10 +109,9 @@ def factors(preprocessing: Preprocessing | None, channels: int) -> tuple[NDArray
 
 def normalised(x: NDArray, preprocessing: Preprocessing) -> NDArray[np.float32]:
     """``preprocessing(x)``, compiled for pixels; the same bits."""
-    compiled = compiled_or_none()
-    if compiled is None or x.dtype != np.uint8 or x.shape[1:] != (*preprocessing.size, preprocessing.channels):
+    if x.dtype != np.uint8 or x.shape[1:] != (*preprocessing.size, preprocessing.channels):
         return preprocessing(x)
-    return compiled.normalise(np.asarray(x), *factors(preprocessing, preprocessing.channels))
+    return backend.pixels("normalise", np.asarray(x), *factors(preprocessing, preprocessing.channels))
 
 
 def mix_targets(y: NDArray, others: NDArray, shares: NDArray[np.float64], classes: int | None) -> NDArray[np.float32]:
@@ -152,14 +150,3 @@ def augment(
     seen, _ = augmenter(x, np.zeros(len(x)), indices, epoch)
     pixels = (seen + augmenter.shift) / augmenter.scale
     return np.clip(np.round(pixels), 0, 255).astype(np.uint8) if x.dtype == np.uint8 else pixels
-
-
-def compiled_or_none() -> ModuleType | None:
-    """The compiled functions, None where the reference is asked for or nothing can be compiled (the backend says so, once)."""
-    if backend.get_backend() == "numpy":
-        return None
-    try:
-        from ..kernels import augment as compiled
-    except ImportError:
-        return None
-    return compiled

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import PellucidError, ShapeError
+from ..ops.augment import Draws
 from ..randomness import Randomness
 from .transformations import (
     AlternatingFlip,
@@ -27,16 +28,6 @@ from .transformations import (
 )
 
 Shape = tuple[int, int, int]
-
-
-class Draws(NamedTuple):
-    """What is done to N images. None stands for: to no image of the batch."""
-
-    images: NDArray[np.int64]  # (N,) places in the data
-    moves: NDArray[np.int64]  # (N, 3): 1 for a mirrored image, then how many pixels down and right the source lies
-    maps: NDArray[np.float32] | None  # (N, 6): source row = m0 · row + m1 · column + m2, source column with m3, m4, m5
-    colors: NDArray[np.float32] | None  # (N, 3): factors of brightness, contrast, saturation
-    boxes: NDArray[np.int64] | None  # (N, 4): top, left, bottom, right of what is cut out
 
 
 class Mixing(NamedTuple):

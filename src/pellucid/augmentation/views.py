@@ -7,12 +7,11 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from .. import backend
 from ..errors import PellucidError, ShapeError, nearest
 from ..layers import Layer
 from ..layers.activation import activate
-from . import reference
-from .augmenter import compiled_or_none
-from .draws import Draws
+from ..ops.augment import Draws, reflect
 
 
 class View(NamedTuple):
@@ -75,12 +74,11 @@ def look(x: NDArray, view: View) -> NDArray:
     >>> look(np.arange(4.0).reshape(1, 1, 4, 1), View(1, mirrored=1, right=1)).ravel()
     array([2., 3., 2., 1.])
     """
-    compiled = compiled_or_none() if x.dtype == np.float32 else None
-    if compiled is not None:
-        moves = np.tile([view.mirrored, view.down, view.right], (len(x), 1))
+    moves = np.tile([view.mirrored, view.down, view.right], (len(x), 1))
+    if x.dtype == np.float32:
         one, zero = np.ones(x.shape[3], np.float32), np.zeros(x.shape[3], np.float32)
-        return compiled.render(np.ascontiguousarray(x), Draws(np.arange(len(x)), moves, None, None, None), one, zero)
+        return backend.pixels("render", np.ascontiguousarray(x), Draws(np.arange(len(x)), moves), one, zero)
     h, w = x.shape[1:3]
     columns = np.arange(w)[::-1] if view.mirrored else np.arange(w)
-    rows, columns = reference.reflect(np.arange(h) + view.down, h), reference.reflect(columns + view.right, w)
+    rows, columns = reflect(np.arange(h) + view.down, h), reflect(columns + view.right, w)
     return np.ascontiguousarray(x[:, rows[:, None], columns])

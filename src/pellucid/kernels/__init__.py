@@ -12,6 +12,7 @@ from collections.abc import Callable
 from . import (
     activation,
     add,
+    augment,
     composed,
     conv,
     dense,
@@ -66,4 +67,12 @@ IMPLEMENTATIONS: list[Implementation] = [
     ("gelu", activation.gelu, activation.gelu_backward, activation.accepts_elementwise),
 ]
 
-__all__ = ["IMPLEMENTATIONS", "get_num_threads", "set_num_threads", "set_winograd", "update", "winograd_enabled"]
+__all__ = [
+    "IMPLEMENTATIONS",
+    "augment",
+    "get_num_threads",
+    "set_num_threads",
+    "set_winograd",
+    "update",
+    "winograd_enabled",
+]

@@ -1,4 +1,4 @@
-"""Augmentation; the twin of ``augmentation/reference.py``, with the same bits.
+"""Augmentation; the twin of ``ops/augment.py``, with the same bits.
 
 One pass over memory: an image is gathered from the data, transformed and normalised by one thread while it is in its nearest
 cache. A chunk is one image.

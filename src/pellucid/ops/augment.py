@@ -1,13 +1,28 @@
-"""What augmentation means, in NumPy. ``pellucid.kernels.augment`` has the same functions, compiled, with the same bits."""
+"""What augmentation does to pixels. ``pellucid.kernels.augment`` has the same functions, compiled, with the same bits.
+
+What happens to which image is decided elsewhere, see ``pellucid.augmentation.draws``; here nothing is drawn.
+"""
 
 from __future__ import annotations
+
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from .draws import Draws
-
 LUMA = (0.299, 0.587, 0.114)  # ITU-R BT.601
+
+
+class Draws(NamedTuple):
+    """What is done to N images. None stands for: to no image of the batch."""
+
+    images: NDArray[np.int64]  # (N,) places in the data
+    moves: NDArray[np.int64]  # (N, 3): 1 for a mirrored image, then how many pixels down and right the source lies
+    maps: NDArray[np.float32] | None = (
+        None  # (N, 6): source row = m0 · row + m1 · column + m2, its column with m3, m4, m5
+    )
+    colors: NDArray[np.float32] | None = None  # (N, 3): factors of brightness, contrast, saturation
+    boxes: NDArray[np.int64] | None = None  # (N, 4): top, left, bottom, right of what is cut out
 
 
 def render(x: NDArray, draws: Draws, scale: NDArray[np.float32], shift: NDArray[np.float32]) -> NDArray[np.float32]:
