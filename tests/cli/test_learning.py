@@ -59,7 +59,4 @@ def test_a_learning_rate_is_suggested_with_reason_and_picture(small_images, tmp_
     command = answer.out.rpartition("Next:")[2].split()
     assert command[:2] == ["pellucid", "train"]
     assert command[-8:-2] == ["--model", "cnn1_avg", "--optimizer", "sgd", "--batch-size", "10"]
-    found = run("lr-find", small_images, *options, "--json", "--steps", 50, cwd=tmp_path)
-    assert found.status == 0
-    assert found.json()["suggestion"] > 0
     assert not (tmp_path / "runs").exists()
