@@ -124,7 +124,7 @@ def winograd_block_backward(
 
 def _parts(z_shape: tuple[int, ...]) -> Iterator[slice]:
     """Images that are done at once, in parts of which the first is among the largest."""
-    n, together = z_shape[0], winograd.images_together(z_shape[1:3])
+    n, together = z_shape[0], winograd.images_together((z_shape[1], z_shape[2]))
     most = max(1, PART_FLOATS // (z_shape[1] * z_shape[2] * z_shape[3]))
     most = max(1, round(most / together)) * together if most > together / 2 else most
     for first in range(0, n, most):

@@ -170,7 +170,7 @@ class Convolution:
     """
 
     def __init__(self, kernel: NDArray, y_shape: tuple[int, ...], before: tuple[int, int]) -> None:
-        self.before, self.m = before, tile_size(y_shape[1:3])
+        self.before, self.m = before, tile_size((y_shape[1], y_shape[2]))
         self.inputs, self.ci, self.co = kernel.shape[2], _whole(kernel.shape[2]), _whole(kernel.shape[3])
         self.across, self.down = -(-y_shape[2] // self.m), -(-y_shape[1] // self.m)
         self.squares = (self.m + 2) ** 2
