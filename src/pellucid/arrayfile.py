@@ -100,7 +100,7 @@ def read(path: str | os.PathLike[str], *, checked: bool = False) -> tuple[dict[s
                 raise FileFormatError(
                     f"{path} has {size:,} bytes without a valid header: it is cut off or another file."
                 )
-            if size > _memory() // 2:
+            if size > memory() // 2:
                 raise FileFormatError(f"{path} is {size:,} bytes long, too much for the memory of this computer.")
             file.seek(0)
             data = file.read(size)
@@ -145,7 +145,8 @@ def _bytes(array: NDArray) -> memoryview:
     return array.reshape(-1).view(np.uint8).data
 
 
-def _memory() -> int:
+def memory() -> int:
+    """The bytes of memory this computer has, as far as it says."""
     try:
         return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     except (AttributeError, ValueError, OSError):  # not POSIX

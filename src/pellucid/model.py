@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from . import backend, border, losses, modelfile, nonfinite, optimizers
 from . import metrics as scores
 from . import regularizers as penalties_of
+from .arrayfile import memory
 from .augmentation import Augmentation, Augmenter
 from .augmentation import get as get_augmentation
 from .augmentation import views as views_of
@@ -125,7 +126,13 @@ class Sequential(Chain):
         """Draw the weights for images of ``input_shape``; each depends on the seed and its own path only."""
         if not self.layers:
             raise PellucidError("The model has no layers. Add some: Sequential([Conv2D(…), Flatten(), Dense(…)]).")
-        self.declared(input_shape)  # raises before anything has changed if the layers cannot take it
+        weights = self.declared(input_shape)  # raises before anything has changed if the layers cannot take it
+        count = sum(math.prod(weight.shape) for weight in weights.values())
+        if count * np.dtype(dtype).itemsize > 0.8 * memory():
+            raise PellucidError(
+                f"The network has {count:,} weights for images of shape {tuple(input_shape)}, more than the memory of this "
+                "computer holds. Take fewer filters or units, or pool before Flatten."
+            )
         self.seed = seed
         super().build(input_shape, seed=seed, path=path, dtype=dtype)
         self._plans, self.epochs_seen = {}, 0

@@ -151,7 +151,7 @@ def _changed(chance: random.Random, tree: Any, values: Sequence[Any], depth: int
 
 def _buried(value: Any, depth: int) -> Any:
     """Deeper than Python's own encoder goes: see ``as_json``."""
-    return f"BURIED {depth} {json.dumps(value).replace('BURIED', '')}"
+    return f"BURIED {depth} {json.dumps(value, default=str).replace('BURIED', '')}"
 
 
 def as_json(tree: Any) -> str:

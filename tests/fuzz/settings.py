@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
+import datetime
 import json
+import math
 import random
+import tomllib
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
+
+import tomli_w
 
 from pellucid import config, training
+from pellucid.errors import PellucidError
+from pellucid.run.networks import build
+from pellucid.run.prepare import compile_model
 from pellucid.run.record import was_concluded
 
 from .mutate import Named, as_json, spoil, spoil_text, spoil_tree
@@ -40,12 +49,25 @@ activation = "softmax"
 name = "adam"
 learning_rate = 0.001
 beta_1 = 0.9
+accumulate = 2
+clipnorm = 1.0
+warmup = "1 epochs"
+[optimizer.schedule]
+name = "cosine"
+final = 0.01
+[optimizer.averages]
+name = "ema"
+[optimizer.groups."*/bias"]
+weight_decay = 0.0
 
 [training]
 epochs = 2
 batch_size = 16
 max_time = "10m"
 monitor = "val_loss"
+augment = "flip,shift"
+freeze = ["conv1"]
+rollback = 0.5
 """
 LAYERS = """
 [[layers]]
@@ -62,8 +84,14 @@ units = 3
 
 def damage_toml(chance: random.Random, seed: Named, seeds: Sequence[Named]) -> Named:
     name, content = seed
-    if chance.random() < 0.2:
+    if chance.random() < 0.1:
         return name, spoil(chance, content, [other for _, other in seeds])
+    if chance.random() < 0.6:
+        tree = spoil_tree(
+            chance, tomllib.loads(content.decode()), [math.nan, math.inf, "2 epochs", "cosine", datetime.date.max]
+        )
+        if isinstance(tree, dict):
+            return name, tomli_w.dumps(_without_none(tree)).encode()
     known = [setting.name.rpartition(".")[2] for setting in config.settings()]
     words = [
         *known,
@@ -79,8 +107,23 @@ def damage_toml(chance: random.Random, seed: Named, seeds: Sequence[Named]) -> N
     return name, spoil_text(chance, content.decode(), words).encode("utf-8", "surrogatepass")
 
 
+def _without_none(tree: Any) -> Any:
+    """What TOML can say."""
+    if isinstance(tree, dict):
+        return {key: _without_none(value) for key, value in tree.items() if value is not None}
+    return [_without_none(item) for item in tree if item is not None] if isinstance(tree, list) else tree
+
+
 def read_config(path: Path) -> None:
-    config.complete(config.read(path)).to_toml()
+    settings = config.complete(config.read(path))
+    try:
+        model = build(settings.model, (8, 8, 1), 3)
+        model.freeze(settings.training.freeze or ())
+        compile_model(model, settings)
+        model.augmenter(settings.training.augment)
+    except MemoryError as error:  # which the command line puts into words
+        raise PellucidError(f"not enough memory: {error}") from error
+    settings.to_toml()
 
 
 def read_layers(path: Path) -> None:

@@ -13,6 +13,8 @@ from ..errors import PellucidError
 from .sections import ModelSection, OptimizerSection, RunConfig
 from .text import explain, read_toml
 
+_SENSELESS = (TypeError, OverflowError, AttributeError, KeyError)  # a list where a name belongs, a number of 400 digits
+
 
 class Suitable(NamedTuple):
     """What suits a data set when nothing is asked for."""
@@ -92,6 +94,10 @@ def make(overrides: Mapping[str, Any], *, base: dict[str, Any] | None = None, or
         config = RunConfig.model_validate(nested)
     except ValidationError as error:
         raise PellucidError(explain(error, RunConfig, origin, overrides)) from None
+    except _SENSELESS as error:
+        raise PellucidError(
+            f"{origin or 'The settings'}: a value is of a kind or size that no setting has ({error})."
+        ) from None
     if config.model.file is not None:
         config.model = _model_of_file(config.model)
     return config
@@ -122,6 +128,8 @@ def _model_of_file(model: ModelSection) -> ModelSection:
         )
     except ValidationError as error:
         raise PellucidError(explain(error, ModelSection, str(path), {})) from None
+    except _SENSELESS as error:
+        raise PellucidError(f"{path}: a value is of a kind or size that no setting has ({error}).") from None
 
 
 def _with_paths(content: dict[str, Any], folder: Path) -> dict[str, Any]:

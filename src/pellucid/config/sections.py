@@ -56,7 +56,7 @@ def _layer_tables(value: Any) -> Any:
         for number, table in enumerate(value, 1):
             try:
                 _check_layer(table)
-            except PellucidError as error:
+            except (ValueError, TypeError, OverflowError, AttributeError) as error:
                 raise ValueError(f"layer {number}: {error}") from None
     return value
 

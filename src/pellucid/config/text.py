@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import math
 import os
 import re
 import tomllib
@@ -34,9 +35,11 @@ def read_toml(path: str | os.PathLike[str]) -> dict[str, Any]:
         content = tomllib.loads(path.read_bytes().decode("utf-8"))
         if too_deep(content):
             raise RecursionError("it is nested too deeply")
-        return content
     except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
         raise FileFormatError(f"{path} is not a TOML file: {error}. Wanted lines such as: epochs = 10") from None
+    if not _finite(content):
+        raise FileFormatError(f"{path} has a setting that is nan or inf; wanted numbers.")
+    return content
 
 
 def too_deep(value: Any, most: int = 50) -> bool:
@@ -54,6 +57,12 @@ def too_deep(value: Any, most: int = 50) -> bool:
             for item in (value.values() if isinstance(value, dict) else value)
         ]
     return bool(level)
+
+
+def _finite(value: Any) -> bool:
+    if isinstance(value, dict | list):
+        return all(map(_finite, value.values() if isinstance(value, dict) else value))
+    return not isinstance(value, float) or math.isfinite(value)
 
 
 def to_toml(content: dict[str, Any]) -> str:

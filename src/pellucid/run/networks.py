@@ -25,12 +25,22 @@ def build(section: ModelSection, input_shape: Sequence[int], num_classes: int, *
     ------
     ShapeError
         for layers that do not fit each other, the images or the number of classes.
+    PellucidError
+        for layers whose settings make no sense.
     """
     seed = seed if section.seed is None else section.seed
     if section.layers is None:
         return build_from_zoo(str(section.name), tuple(input_shape), num_classes, seed)
-    model = Sequential([Layer.from_config(table) for table in section.layers], name=section.name)
-    model.build(tuple(input_shape), seed=seed)
+    try:
+        model = Sequential([Layer.from_config(table) for table in section.layers], name=section.name)
+        model.build(tuple(input_shape), seed=seed)
+    except PellucidError:
+        raise
+    except (ValueError, TypeError, OverflowError, AttributeError, KeyError, IndexError) as error:
+        raise PellucidError(
+            f"The network {section.name!r} cannot be built: {error}. A setting of one of its layers makes no sense, such as "
+            "a fraction or text where a whole number belongs."
+        ) from error
     outputs = model.output_shape(tuple(input_shape))
     if outputs != (num_classes,) and not (num_classes == 2 and outputs == (1,)):
         raise ShapeError(
