@@ -41,7 +41,7 @@ _RESIDUAL = f'[[model.layers]]\nclass = "Residual"\nbody = {{ class = "Chain", l
 PLAIN = _CONV + _POOL + _CONV + _POOL + _DROP + _HEAD  # cnn2, smaller
 DEEP = _CONV + _RESIDUAL + _POOL + _DROP + _RESIDUAL + _HEAD
 
-# The options of a run beside its network. The last but one diverges and has to find its way back, again and again.
+# The options of a run beside its network. "deep-rollback" diverges at first and has to find its way back.
 KINDS: dict[str, tuple[str, list[str]]] = {
     "plain-adam": (PLAIN, ["--optimizer", "adam", "--learning-rate", "0.002"]),
     "plain-numpy": (PLAIN, ["--optimizer", "sgd", "--momentum", "0.9", "--backend", "numpy"]),
@@ -53,6 +53,13 @@ KINDS: dict[str, tuple[str, list[str]]] = {
     ),
     "plain-augmented": (PLAIN, ["--optimizer", "rmsprop", "--augment", "flip,shift", "--global-clipnorm", "1"]),
     "deep-rollback": (DEEP, ["--optimizer", "sgd", "--learning-rate", "1e25", "--rollback", "1e-9"]),
+    "deep-muon": (DEEP, ["--optimizer", "muon", "--schedule", "linear", "--freeze", "conv1"]),
+    "plain-lookahead": (
+        PLAIN,
+        ["--optimizer", "sgd", "--schedule", "cosine", "--warmup", "0.2", "--averages", "lookahead"],
+    ),
+    "plain-plateau": (PLAIN, ["--optimizer", "rmsprop", "--schedule", "plateau:patience=0", "--views", "mirror"]),
+    "deep-one-cycle": (DEEP, ["--optimizer", "adamw", "--schedule", "one_cycle", "--accumulate", "3"]),
     "plain-no-shuffle": (PLAIN, ["--optimizer", "adagrad", "--no-shuffle", "--limit-batches", "5"]),
 }
 EPOCHS = 40
