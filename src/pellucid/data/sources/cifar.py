@@ -136,11 +136,14 @@ def read_members(archive: Path, wanted: Sequence[str]) -> dict[str, bytes]:
     return contents
 
 
+_PATIENCE = 1000  # reads beyond the end
+
+
 class _Limited(io.RawIOBase):
     """A stream that refuses to unpack more than any official archive holds."""
 
     def __init__(self, stream: gzip.GzipFile, name: Path) -> None:
-        self._stream, self._name, self._left = stream, name, _MAX_UNPACKED
+        self._stream, self._name, self._left, self._beyond = stream, name, _MAX_UNPACKED, 0
 
     def readable(self) -> bool:
         return True
@@ -150,6 +153,9 @@ class _Limited(io.RawIOBase):
         self._left -= len(data)
         if self._left < 0:
             raise DataError(f"{self._name} is refused: it unpacks to more than {_MAX_UNPACKED:,} bytes.")
+        self._beyond += not data and size != 0
+        if self._beyond > _PATIENCE:  # tarfile is on its way to a place that a header has made up
+            raise DataError(f"{self._name} is cut off, or claims more than it holds. Get it again.")
         return data
 
 
