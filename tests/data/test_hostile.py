@@ -8,6 +8,7 @@ import os
 import pickle
 import struct
 import tarfile
+import time
 import zipfile
 
 import numpy as np
@@ -141,6 +142,19 @@ def test_archives_that_unpack_to_too_much_are_refused(formats, tmp_path, monkeyp
     formats.tar(tmp_path / "b.tar.gz", [(WANTED, bytes(11))])
     with pytest.raises(DataError, match="too large"):
         cifar.read_members(tmp_path / "b.tar.gz", [WANTED])
+
+
+def test_sizes_that_an_archive_does_not_have_keep_nobody_busy(tmp_path):
+    """A sparse file of GNU tar has two sizes: the one looked at may be small, the one skipped over eight gigabytes."""
+    header = bytearray(link("x", "", b"S").tobuf(tarfile.GNU_FORMAT))
+    header[124:136], header[483:495] = b"77777777777\0", b"00000000005\0"
+    header[148:156] = b" " * 8
+    header[148:156] = b"%06o\0 " % sum(header)
+    (tmp_path / "a.tar.gz").write_bytes(gzip.compress(bytes(header) + bytes(1024)))
+    begin = time.monotonic()
+    with pytest.raises(DataError, match="claims more than it holds"):
+        cifar.read_members(tmp_path / "a.tar.gz", [WANTED])
+    assert time.monotonic() - begin < 5
 
 
 @pytest.mark.parametrize("cut", [0, 5, 40, 2000])
