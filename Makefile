@@ -46,7 +46,7 @@ format: $(VENV)/installed-lint  ## Put all code into the common format
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-bench: $(VENV)/installed  ## Time training and prediction of the zoo on this machine
+bench: $(VENV)/installed  ## Time training and prediction on this machine
 	$(BIN)/pellucid bench
 
 clean:  ## Remove .venv and everything generated

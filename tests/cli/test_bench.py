@@ -44,11 +44,12 @@ def test_profile_names_every_layer_and_its_limit(command, net, tmp_path):
     assert all(row["forward_ms"] > 0 for row in found["layers"][:4])
 
 
-def test_a_model_file_can_be_profiled(command, tmp_path):
+def test_a_model_file_can_be_profiled(tmp_path, capsys):
     model = Sequential([Conv2D(2, 3, activation="relu"), Flatten(), Dense(2, activation="softmax")])
     model.build((6, 6, 1))
     model.save(tmp_path / "model.safetensors")
-    assert "conv1" in command("bench", "--profile", "model.safetensors", "--batch", 2, "--runs", 1).out
+    assert main(["bench", "--profile", str(tmp_path / "model.safetensors"), "--batch", "2", "--runs", "1"]) == 0
+    assert "conv1" in capsys.readouterr().out
 
 
 def test_warming_up_compiles_once(command, tmp_path, monkeypatch):
@@ -74,23 +75,33 @@ def test_what_cannot_be_warmed_up_is_said(command, monkeypatch):
     assert "cannot be kept" in answer.err
 
 
-@pytest.mark.parametrize("task", ["training", "inference"])
-def test_against_torch_compares_and_keeps_the_result(command, net, task, tmp_path):
+def test_against_torch_compares_and_keeps_the_result(command, net, tmp_path):
     pytest.importorskip("torch")
-    flag = ["--inference"] if task == "inference" else []
     options = ("--runs", 1, "--batch", 4, "--threads", 1, "--json", "result.json")
-    answer = command("bench", "--against", "torch", *net, *flag, *options, backend="native")
+    answer = command("bench", "--against", "torch", *net, *options, backend="native")
     assert answer.status == 0, answer.err
     assert "net.toml: " in answer.out
     assert "PyTorch" in answer.out
     result = json.loads((tmp_path / "result.json").read_text())
-    assert result["benchmark"] == task
+    assert result["benchmark"] == "training"
     assert result["command"].startswith("pellucid bench --against torch net.toml")
     assert (result["settings"]["batch"], result["settings"]["runs"], result["settings"]["threads"]) == (4, 1, 1)
     (row,) = result["networks"]
-    timed = row if task == "training" else row["latency"]
-    assert set(timed["milliseconds"]) == {"pellucid", "PyTorch NCHW", "PyTorch channels-last"}
-    assert timed["ratio"] > 0
+    assert set(row["milliseconds"]) == {"pellucid", "PyTorch NCHW", "PyTorch channels-last"}
+    assert row["ratio"] > 0
+
+
+def test_predictions_are_compared_if_asked(net, tmp_path, monkeypatch, capsys):
+    pytest.importorskip("torch")
+    from pellucid.benchmark.pytorch import setup
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(setup, "prepare", lambda: None)  # which refuses a process that has PyTorch loaded, as this one
+    arguments = ("bench", "--against", "torch", "--inference", *net, "--runs", 1, "--batch", 4, "--json", "-")
+    assert main([str(argument) for argument in arguments]) == 0
+    result = json.loads(capsys.readouterr().out)
+    assert result["benchmark"] == "inference"
+    assert result["networks"][0]["latency"]["ratio"] > 0
 
 
 def test_without_torch_the_comparison_says_how_to_get_it(monkeypatch, capsys):
