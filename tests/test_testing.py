@@ -122,7 +122,8 @@ def test_a_gradient_for_an_argument_left_out_is_found_out():
 
 
 def test_adjoints_of_other_maps_are_told_apart():
-    assert adjoint_error(ops.flatten, ops.flatten_backward, [X], data_format="channels_first") == 0
+    # the same products, summed in another order: CPUs round that differently
+    assert adjoint_error(ops.flatten, ops.flatten_backward, [X], data_format="channels_first") < 1e-15
 
     def backward(dy, cache):
         return ops.flatten_backward(dy, cache._replace(channels_first=False))

@@ -51,7 +51,7 @@ def _check_exactly(model: Any, x: np.ndarray, y: np.ndarray) -> float:
     module = twin.twin(exact)
     with backend.using("numpy"):
         inside = exact.without_activation() if network.output else exact
-        pairs = [("inference", inside(x), _forward(module.eval(), x))]
+        pairs = [("inference", inside(x), _forward(module.train(False), x))]
         logs, gradients = exact.gradients(x, y)
     loss, wanted = _torch_gradients(module, exact, network.output, x, y)
     pairs.append(("loss", np.array(logs["loss"]), np.array(loss)))

@@ -41,7 +41,7 @@ def prediction(
     output = twin.describe(model).output
     contenders: Contenders = {OURS: lambda: model.predict(x, batch_size=batch_size)}
     for name, module, images in _twins(model, x, bfloat16):
-        module.eval()
+        module.train(False)
         ways = {name: module} | ({f"{name} compiled": torch.compile(module)} if compiled else {})
         for way, network in ways.items():
             contenders[way] = modules.predictor(network, output, images, batch_size, bfloat16=bfloat16)
