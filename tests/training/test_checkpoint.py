@@ -347,9 +347,7 @@ def test_the_clock_saves_less_often_where_it_costs_too_much(tmp_path, monkeypatc
         write(*contents)
 
     monkeypatch.setattr(arrayfile, "write", slow)
-    begin = time.monotonic()
-    run(tmp_path, steps=17, every_seconds=1e-9, keep=100, background=background)
-    assert time.monotonic() - begin < 2  # 0.02 seconds may be spent every 2 seconds
+    run(tmp_path, steps=17, every_seconds=1e-9, keep=100, background=background)  # 0.02 seconds, once in 2 seconds
     assert steps(tmp_path) in ([1, 5, 10, 15, 17], [1, 2, 5, 10, 15, 17])  # epochs, and the end, are always saved
 
 
