@@ -8,6 +8,7 @@ import pytest
 from sklearn.datasets import load_digits
 
 from pellucid import backend
+from pellucid.errors import PellucidError
 from pellucid.layers import BatchNormalization, Conv2D, Dense, Dropout, Flatten, MaxPooling2D
 from pellucid.model import Sequential, load
 from pellucid.optimizers import EMA, SGD, Adagrad, AdamW, Lookahead, Muon, RMSprop
@@ -17,6 +18,7 @@ from pellucid.training import (
     Checkpointer,
     EarlyStopping,
     MetricsFile,
+    Progress,
     fit,
     latest,
     restore,
@@ -101,6 +103,22 @@ def test_a_finished_training_can_be_extended(tmp_path, uninterrupted):
     again, resumed = train(tmp_path, epochs=EPOCHS)  # nothing left to do
     assert_same(again, whole)
     assert len(resumed.rows) == len(lines(tmp_path / "metrics.jsonl")) == EPOCHS
+
+
+@pytest.mark.parametrize("step", [5, 7])
+def test_other_data_that_are_accepted_may_be_fewer_or_more(step):
+    x, y = points()
+    for chosen in (slice(0, 16), [*range(22), *range(9)]):
+        model, progress = Stub(), Progress()
+        fit(model, x, y, batch_size=5, epochs=4, progress=progress, callbacks=[StopAt(step)])
+        with pytest.raises(PellucidError, match="images was 22"):
+            fit(model, x[chosen], y[chosen], batch_size=5, epochs=4, progress=progress)
+        progress.accept(len(x[chosen]))
+        history = fit(model, x[chosen], y[chosen], batch_size=5, epochs=4, progress=progress)
+        assert [row["epoch"] for row in history.rows] == [1, 2, 3, 4]
+        assert sum(len(indices) for epoch, indices in model.seen if epoch == 3) == len(x[chosen])
+    progress.accept(31)
+    assert progress.plan["images"] == 31
 
 
 def test_early_stopping_counts_across_a_resume(tmp_path):

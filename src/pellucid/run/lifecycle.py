@@ -124,6 +124,8 @@ def resume(
                     raise DataError(f"{error} The flag for that is --accept-other-data.") from None
             progress = restore(checkpoint, prepared.model, callbacks)
             progress.finished = False
+            if accept_other_data:
+                progress.accept(len(prepared.train))
         introduce(prepared, say)
         if progress is not None and progress.epoch < (config.training.epochs or 0):
             say(f"Going on in epoch {progress.epoch + 1} of {config.training.epochs}, after step {progress.step:,}.")

@@ -61,6 +61,12 @@ class Progress:
         if not self.finished:
             self.stop_reason = None
 
+    def accept(self, images: int) -> None:
+        """Go on with data of so many images. If that is another number, an epoch that is under way begins anew."""
+        if self.plan.get("images", images) != images:
+            self.plan = self.plan | {"images": images}
+            self.batch, self.images, self.epoch_seconds, self.sums = 0, 0, 0.0, {}
+
     def add(self, scores: dict[str, float], images: int, seconds: float) -> None:
         """Count one finished batch: its mean ``scores``, its number of ``images`` and the ``seconds`` it took."""
         self.batch += 1
