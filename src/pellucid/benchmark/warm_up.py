@@ -10,10 +10,12 @@ from typing import NamedTuple
 import numpy as np
 
 from .. import backend
+from ..augmentation.augmenter import Augmenter, normalised
 from ..errors import PellucidError
 from ..layers import Dense
 from ..model import Sequential
 from ..optimizers import OPTIMIZERS
+from ..preprocessing import Preprocessing
 from . import networks
 
 BATCHES = (1, 64, 256)  # one image alone, a training's batch, predict's: kernels are chosen by shapes
@@ -28,13 +30,14 @@ class WarmUp(NamedTuple):
 
 
 def warm_up(names: Sequence[str], input_shape: Sequence[int] | None = None, classes: int = 10) -> Iterator[WarmUp]:
-    """Compile the kernels of networks (see ``networks.network``), one network after another, and at last those of all optimizers.
+    """Compile the kernels of networks (see ``networks.network``), one after another, then of all optimizers, then of image work.
 
-    Each is trained for a step and asked, on random images.
+    Each network is trained for a step and asked, on random images.
     """
     for name in names:
         yield _counted(name, lambda: _train_and_ask(networks.network(name, input_shape, classes)))  # noqa: B023 - called at once
     yield _counted("optimizers", _step_with_every_optimizer)
+    yield _counted("preprocessing and augmentation", _work_on_images)
 
 
 def cache_folder() -> Path:
@@ -79,3 +82,9 @@ def _step_with_every_optimizer() -> None:
         model = Sequential([Dense(2, activation="softmax")])
         model.compile(name, input_shape=(2,), metrics=())
         model.train_on_batch(np.zeros((2, 2), np.float32), np.array([0, 1]))
+
+
+def _work_on_images() -> None:
+    x, y = np.arange(2 * 8 * 8 * 3, dtype=np.uint8).reshape(2, 8, 8, 3), np.array([0, 1])
+    for images in (x, normalised(x, Preprocessing.fit(x))):  # as bytes and as floats
+        Augmenter("flip,crop:1,mixup:1", shape=(8, 8, 3), classes=2)(images, y, y, epoch=0)
