@@ -203,6 +203,24 @@ def test_the_best_model_is_kept(tmp_path):
     assert kept_epoch(path) == 1
 
 
+def test_a_best_model_that_could_not_be_written_is_not_the_one_to_beat(tmp_path, monkeypatch, capsys):
+    path = tmp_path / "model.safetensors"
+    fsync = os.fsync
+
+    class DiskIsFull(Callback):
+        order = -1
+
+        def on_epoch_end(self, run, row):
+            def full(handle):
+                raise OSError(28, "No space left on device")
+
+            monkeypatch.setattr(os, "fsync", full if row["epoch"] in (2, 3) else fsync)
+
+    run(Scripted([5, 1, 2, 4, 3, 6]), BestModel(path), DiskIsFull(), epochs=6)
+    assert kept_epoch(path) == 5
+    assert capsys.readouterr().err.count("No space left on device") == 1
+
+
 def test_without_validation_the_last_model_is_kept(tmp_path):
     path = tmp_path / "model.safetensors"
     run(Stub(), BestModel(path), epochs=3, validation=None)

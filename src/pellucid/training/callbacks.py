@@ -195,15 +195,18 @@ class MetricsFile(Callback):
 class BestModel(Callback):
     """Keep the model of the best epoch in the file ``path``; without a validation part, of the last epoch.
 
-    A training that stops before the end of its first epoch leaves the model as it is then.
+    A training that stops before the end of its first epoch leaves the model as it is then. While the file cannot be written,
+    which is said once, the best is the best of those that could.
     """
 
     def __init__(self, path: str | os.PathLike[str], monitor: str = "val_loss", mode: str = "auto") -> None:
         self.path, self.monitor, self.sign = Path(path), monitor, _sign(monitor, mode)
         self.best: float | None = None
         self.best_epoch: int | None = None
+        self._trouble: str | None = None
 
     def on_train_begin(self, training: Training) -> None:
+        self._trouble = None
         if training.progress.step == 0:
             self.best = self.best_epoch = None
 
@@ -211,9 +214,8 @@ class BestModel(Callback):
         watched = training.validated or not self.monitor.startswith("val_")
         value = _monitored(row, self.monitor, type(self).__name__) if watched else None
         gone = self.best_epoch is None or not self.path.is_file()  # a model that is not the best is better than none
-        if value is None or _better(value, self.best, self.sign) or gone:
+        if (value is None or _better(value, self.best, self.sign) or gone) and self._save(training, row):
             self.best, self.best_epoch = value, row["epoch"]
-            self._save(training, row)
 
     def on_train_end(self, training: Training) -> None:
         if self.best_epoch is None and training.error is None and training.progress.step:
@@ -221,17 +223,22 @@ class BestModel(Callback):
             means = {f"train_{name}": mean for name, mean in progress.means().items()}
             self._save(training, {"epoch": progress.epoch, "step": progress.step} | means)
 
-    def _save(self, training: Training, row: Row) -> None:
-        model = training.model
+    def _save(self, training: Training, row: Row) -> bool:
+        """Whether the model is on the disk now."""
+        model, trouble = training.model, None
         if damaged := first_of(model.params | model.state):
-            training.say(f"The model is not kept: {damaged} holds NaN or infinity.")
-            return
-        model.training_summary.update(json.loads(strict_json.dumps(row)))
-        try:
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-            model.save(self.path)
-        except OSError as error:
-            training.say(f"{self.path} could not be written ({reason(error)}); training goes on.")
+            trouble = f"The model is not kept: {damaged} holds NaN or infinity."
+        else:
+            model.training_summary.update(json.loads(strict_json.dumps(row)))
+            try:
+                self.path.parent.mkdir(parents=True, exist_ok=True)
+                model.save(self.path)
+            except OSError as error:
+                trouble = f"{self.path} could not be written ({reason(error)}); training goes on."
+        if trouble is not None and trouble != self._trouble:
+            training.say(trouble)
+        self._trouble = trouble
+        return trouble is None
 
     def state(self) -> dict[str, Any]:
         return {"best": self.best, "best_epoch": self.best_epoch}
