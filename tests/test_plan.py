@@ -160,6 +160,18 @@ def test_a_normalisation_goes_into_the_convolution_only_where_the_numbers_stay_t
     assert not folds(conv(4, 3), pl.AveragePooling2D(2, padding=1, count_padding=True), norm())
 
 
+def test_a_normalisation_stays_where_its_kernel_outweighs_the_pixels():
+    chain = Chain([pl.Conv2D(64, 3, padding="same"), pl.BatchNormalization(), pl.ReLU(), pl.MaxPooling2D(2)])
+    chain.build((4, 4, 64))
+    random_statistics(chain)
+    x = np.random.default_rng(0).standard_normal((64, 4, 4, 64)).astype(np.float32)
+    with backend.using("native"):
+        one, many = (planned(chain, training=False, images=images) for images in (1, 64))
+        assert (len(one.layers), len(many.layers)) == (2, 1)
+        np.testing.assert_allclose(one(x[:1]), chain(x[:1]), rtol=1e-4, atol=1e-4)
+        np.testing.assert_allclose(many(x)[:1], one(x[:1]), rtol=1e-4, atol=1e-4)
+
+
 def test_a_prediction_sees_weights_that_were_changed_in_place():
     model = pl.Sequential([pl.Conv2D(4, 3), pl.BatchNormalization(), pl.Flatten(), pl.Dense(2)])
     model.compile(input_shape=(8, 8, 1))

@@ -52,6 +52,7 @@ PARAMETERS = {
     "cnn2": 545_098,
     "cnn2_mnist": conv(3, 16) + conv(16, 16) + dense(8 * 8 * 16, 128) + dense(128, 10),
     "cnn3": conv(3, 8) + conv(8, 16) + conv(16, 32) + dense(8 * 8 * 32, 128) + dense(128, 10),
+    "cnn3_bn": 9 * (3 * 8 + 8 * 16 + 16 * 32) + 2 * (8 + 16 + 32) + dense(8 * 8 * 32, 128) + dense(128, 10),
     "cnn3_sigmoid": conv(3, 32) + conv(32, 64) + conv(64, 128) + dense(4 * 4 * 128, 256) + dense(256, 10),
     "cnn4": conv(3, 16) + conv(16, 32) + conv(32, 64) + conv(64, 128) + dense(8 * 8 * 128, 128) + dense(128, 10),
     "lenet5": conv(3, 6, 5) + conv(6, 16, 5) + dense(400, 120) + dense(120, 84) + dense(84, 10),

@@ -25,7 +25,7 @@ from .errors import PellucidError
 from .layers.base import Layer, Shape
 from .layers.merge import Chain
 from .patterns import matching
-from .plan import planned
+from .plan import MANY, planned
 from .preprocessing import Preprocessing
 from .randomness import Randomness
 from .schedules import Schedule
@@ -137,11 +137,14 @@ class Sequential(Chain):
         super().build(input_shape, seed=seed, path=path, dtype=dtype)
         self._plans, self.epochs_seen = {}, 0
 
-    def _plan(self, network: Chain, *, training: bool) -> Chain:
-        """The plan of this model, or of this model without its last activation; made once for each backend and list of layers."""
-        key = (backend.get_backend(), training, network.final_activation, *self.layers)
+    def _plan(self, network: Chain, *, training: bool, images: int = MANY) -> Chain:
+        """The plan of this model, or of this model without its last activation; made once for each backend and list of layers,
+        and for about so many images.
+        """
+        images = min(MANY, 1 << images.bit_length() - 1)
+        key = (backend.get_backend(), training, images, network.final_activation, *self.layers)
         if key not in self._plans:
-            self._plans[key] = planned(network, training=training)  # type: ignore[assignment]
+            self._plans[key] = planned(network, training=training, images=images)  # type: ignore[assignment]
         return self._plans[key]
 
     # Border: from what the user has to what the layers see ------------------------------------------------------------
@@ -433,7 +436,7 @@ class Sequential(Chain):
         y, weights = self.check_targets(x, y, sample_weight)
         summed = dataclasses.replace(loss, reduction="sum")  # sums of batches add up, their means may not
         totals = dict.fromkeys(("loss", *self.metrics), 0.0)
-        network = shown._plan(network, training=False)
+        network = shown._plan(network, training=False, images=min(len(x), batch_size))
         for part, batch in self._batches(x, batch_size):
             outputs = views_of.ask(network, batch, views or self.views)
             value, _ = summed.forward(op, outputs, y[part], None if weights is None else weights[part])
@@ -452,7 +455,7 @@ class Sequential(Chain):
         """
         x = self.check_input(x)
         shown = self.averaged()
-        network = shown._plan(shown, training=False)
+        network = shown._plan(shown, training=False, images=min(len(x), batch_size))
         return np.concatenate(
             [views_of.ask(network, batch, views or self.views) for _, batch in self._batches(x, batch_size)]
         )

@@ -11,7 +11,9 @@ which the kernel and bias of the convolution before it take in.
 from __future__ import annotations
 
 import copy
+import functools
 from collections.abc import Callable
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -27,6 +29,7 @@ from .layers.pool import AveragePooling2D, MaxPooling2D
 from .randomness import Randomness
 
 Accepts = Callable[..., bool]
+MANY = 256  # images
 
 
 class _Block(Layer):
@@ -105,11 +108,13 @@ class _FoldedConv(Conv2D):
         return {"kernel": kernel * s.astype(kernel.dtype), "bias": shift.astype(kernel.dtype)}
 
 
-def planned(network: Layer, accepts: Accepts = backend.is_native, *, training: bool = True) -> Layer:
+def planned(
+    network: Layer, accepts: Accepts = backend.is_native, *, training: bool = True, images: int = MANY
+) -> Layer:
     """The network with neighbouring layers grouped, sharing all weights; ``network`` itself where nothing can be grouped.
 
     ``accepts(op, *arrays, **settings)`` says whether a fused op is worth having; it is asked with arrays of the right shapes.
-    Without ``training`` the plan is for prediction only.
+    Without ``training`` the plan is for prediction only, of about so many ``images`` at once.
 
     >>> from pellucid.layers import Chain, Conv2D, MaxPooling2D
     >>> chain = Chain([Conv2D(8, 3, activation="relu"), MaxPooling2D(2)])
@@ -119,20 +124,21 @@ def planned(network: Layer, accepts: Accepts = backend.is_native, *, training: b
     """
     twin = copy.copy(network)
     if isinstance(network, Chain):
-        layers = [planned(layer, accepts, training=training) for layer in network.layers]
-        twin.layers = _grouped(layers if training else _folded(layers, accepts), accepts)  # type: ignore[attr-defined]
+        layers = [planned(layer, accepts, training=training, images=images) for layer in network.layers]
+        twin.layers = _grouped(layers if training else _folded(layers, accepts, images), accepts)  # type: ignore[attr-defined]
     elif isinstance(network, Residual):
-        twin.body = planned(network.body, accepts, training=training)  # type: ignore[attr-defined]
-        twin.shortcut = network.shortcut and planned(network.shortcut, accepts, training=training)  # type: ignore[attr-defined]
+        plan = functools.partial(planned, accepts=accepts, training=training, images=images)
+        twin.body = plan(network.body)  # type: ignore[attr-defined]
+        twin.shortcut = network.shortcut and plan(network.shortcut)  # type: ignore[attr-defined]
     elif isinstance(network, Concatenate):
-        twin.branches = [planned(branch, accepts, training=training) for branch in network.branches]  # type: ignore[attr-defined]
+        twin.branches = [planned(branch, accepts, training=training, images=images) for branch in network.branches]  # type: ignore[attr-defined]
     else:
         return network
     return twin
 
 
-def _folded(layers: list[Layer], accepts: Accepts) -> list[Layer]:
-    """Without the batch normalisations that the convolutions before them can take in.
+def _folded(layers: list[Layer], accepts: Accepts, images: int) -> list[Layer]:
+    """Without the batch normalisations that the convolutions before them can take in, where images outweigh the kernel.
 
     Between the two there may be pooling: a mean commutes with s · z + t, and so does a maximum as long as s is positive.
     """
@@ -149,7 +155,8 @@ def _folded(layers: list[Layer], accepts: Accepts) -> list[Layer]:
             continue
         block = _ConvBlock(first, {})
         arrays, settings = block.arguments(_like(first.input_shape), training=False)
-        if accepts("conv2d", *arrays, **settings):
+        outputs = images * prod(first.output_shape(first.input_shape))
+        if outputs >= first.params["kernel"].size and accepts("conv2d", *arrays, **settings):
             layers[position] = _FoldedConv(first, norm)
             layers.remove(norm)
     return layers

@@ -26,6 +26,7 @@ from .tail import Tail
 from .threads import parallel_for
 
 PARTS_FLOATS = 1 << 20  # of the partial sums of dkernel, of which there should still be 8
+FEW_PIXELS, LARGE_KERNEL = 64, 1 << 15  # there ``composed.any_block`` shares the filters out
 LEAST_ROWS = 4  # of a band
 
 
@@ -61,9 +62,10 @@ def accepts_conv2d_block(
     pool_size: Pair = 2,
     **settings: object,
 ) -> bool:
-    """Float32, ReLU or pooling or both, and no depthwise convolution."""
+    """Float32, ReLU or pooling or both, no depthwise convolution, and pixels enough to share the images out."""
     return (
         accepts_conv2d(x, kernel, bias)
+        and (kernel.size < LARGE_KERNEL or x.size // x.shape[3] > FEW_PIXELS)
         and tail.accepts(activation, pool, pool_size)
         and (activation, pool) != (None, None)
         and not depthwise.suits(groups, kernel.shape)

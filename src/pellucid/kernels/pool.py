@@ -1,4 +1,7 @@
-"""Pooling; the twin of ``ops/pool.py``. All loops run over the channels of a pixel, which are contiguous."""
+"""Pooling; the twin of ``ops/pool.py``. All loops run over the channels of a pixel, which are contiguous.
+
+Maxima are what ``tail`` does behind a convolution, without the convolution.
+"""
 
 from __future__ import annotations
 
@@ -10,14 +13,17 @@ from numpy.typing import NDArray
 
 from ..ops import shape
 from ..ops.shape import Geometry, Padding, Pair
+from . import tail
 from .buffers import aligned
-from .jit import BYTES_IN4, BYTES_OUT4, IN2, IN3, IN4, INT, OUT2, OUT3, OUT4, TEAM, array_of, kernel
+from .jit import IN2, IN3, IN4, INT, OUT2, OUT3, OUT4, TEAM, array_of, kernel
+from .tail import Tail
 from .threads import next_chunk, parallel_for
 
 
 class MaxPool2DCache(NamedTuple):
     winner: NDArray[np.uint8]  # (N, OH, OW, C): which tap of its window won, counted row by row
-    geometry: Geometry
+    windows: Tail
+    size: tuple[int, int]  # of x
 
 
 class AveragePool2DCache(NamedTuple):
@@ -35,8 +41,8 @@ def _accepts(x: NDArray, dimensions: int = 4) -> bool:
 
 
 def accepts_max_pool2d(x: NDArray, *, pool_size: Pair = 2, **settings: object) -> bool:
-    """Float32 images and windows of at most 255 taps: a winner is kept in one byte."""
-    return _accepts(x) and int(np.prod(shape.pair(pool_size, "pool_size"))) <= 255
+    """Float32 images and windows of fewer than 256 taps: a winner is kept in one byte."""
+    return _accepts(x) and tail.accepts(None, "max_pool2d", pool_size)
 
 
 def accepts_average_pool2d(x: NDArray, **settings: object) -> bool:
@@ -49,97 +55,19 @@ def accepts_global_pool2d(x: NDArray) -> bool:
     return _accepts(x)
 
 
-@kernel(TEAM, INT, IN4, OUT4, BYTES_OUT4, INT, INT, INT, INT, INT, INT)
-def _max_pool(team, chunks, x, y, winner, kh, kw, row_step, col_step, top, left):
-    """One chunk is one row of windows of one image."""
-    height, width, channels = x.shape[1], x.shape[2], x.shape[3]
-    out_height, out_width = y.shape[1], y.shape[2]
-    pairs = kh == 2 and kw == 2
-    chunk = next_chunk(team)
-    while chunk < chunks:
-        image, row = chunk // out_height, chunk % out_height
-        i0 = row * row_step - top
-        for column in range(out_width):
-            j0 = column * col_step - left
-            best, place = y[image, row, column], winner[image, row, column]
-            if pairs and i0 >= 0 and j0 >= 0 and i0 + 2 <= height and j0 + 2 <= width:
-                a, b = x[image, i0, j0], x[image, i0, j0 + 1]
-                c, d = x[image, i0 + 1, j0], x[image, i0 + 1, j0 + 1]
-                for k in range(channels):
-                    # whether the later wins: it is larger, or it is not a number and the earlier is one
-                    right = (b[k] > a[k]) | ((b[k] != b[k]) & (a[k] == a[k]))
-                    upper, p = (b[k], np.uint8(1)) if right else (a[k], np.uint8(0))
-                    right = (d[k] > c[k]) | ((d[k] != d[k]) & (c[k] == c[k]))
-                    lower, q = (d[k], np.uint8(3)) if right else (c[k], np.uint8(2))
-                    down = (lower > upper) | ((lower != lower) & (upper == upper))
-                    best[k], place[k] = (lower, q) if down else (upper, p)
-            else:
-                first = True
-                for i in range(max(i0, 0), min(i0 + kh, height)):
-                    for j in range(max(j0, 0), min(j0 + kw, width)):
-                        source, tap = x[image, i, j], np.uint8((i - i0) * kw + j - j0)
-                        if first:
-                            for k in range(channels):
-                                best[k] = source[k]
-                                place[k] = tap
-                            first = False
-                        else:
-                            for k in range(channels):
-                                later, earlier = source[k], best[k]
-                                wins = (later > earlier) | ((later != later) & (earlier == earlier))
-                                best[k] = later if wins else earlier
-                                place[k] = tap if wins else place[k]
-        chunk = next_chunk(team)
-
-
-@kernel(TEAM, INT, IN4, BYTES_IN4, OUT4, INT, INT, INT, INT, INT, INT)
-def _max_pool_backward(team, chunks, dy, winner, dx, kh, kw, row_step, col_step, top, left):
-    """One chunk is one row of pixels of one image: each collects from the windows it belongs to, in their order."""
-    height, width, channels = dx.shape[1], dx.shape[2], dx.shape[3]
-    out_height, out_width = dy.shape[1], dy.shape[2]
-    chunk = next_chunk(team)
-    while chunk < chunks:
-        image, i = chunk // height, chunk % height
-        # windows with row·step - top ≤ i < row·step - top + kh
-        low_row, high_row = max(0, (i + top - kh) // row_step + 1), min(out_height, (i + top) // row_step + 1)
-        for j in range(width):
-            low, high = max(0, (j + left - kw) // col_step + 1), min(out_width, (j + left) // col_step + 1)
-            target = dx[image, i, j]
-            if high_row - low_row == 1 and high - low == 1:
-                gradient, place = dy[image, low_row, low], winner[image, low_row, low]
-                tap = np.uint8((i + top - low_row * row_step) * kw + j + left - low * col_step)
-                for k in range(channels):
-                    target[k] = gradient[k] if place[k] == tap else np.float32(0)
-                continue
-            for k in range(channels):
-                target[k] = 0
-            for row in range(low_row, high_row):
-                for column in range(low, high):
-                    gradient, place = dy[image, row, column], winner[image, row, column]
-                    tap = np.uint8((i + top - row * row_step) * kw + j + left - column * col_step)
-                    for k in range(channels):
-                        target[k] += gradient[k] if place[k] == tap else np.float32(0)
-        chunk = next_chunk(team)
-
-
 def max_pool2d(
     x: NDArray, *, pool_size: Pair = 2, strides: Pair | None = None, padding: Padding = "valid"
 ) -> tuple[NDArray, MaxPool2DCache]:
     """The largest value of each window: x (N, H, W, C) -> y (N, OH, OW, C)."""
-    geo = shape.pool_geometry(x.shape, pool_size, strides=strides, padding=padding)
     x = array_of(x)
-    y = aligned((len(x), *geo.output, x.shape[3]))
-    winner = np.empty(y.shape, np.uint8)
-    parallel_for(_max_pool, len(x) * geo.output[0], x, y, winner, *_window(geo))
-    return y, MaxPool2DCache(winner, geo)
+    windows = tail.tail_of(x.shape, None, "max_pool2d", pool_size, strides, padding)
+    y, winner = tail.forward(x, windows)
+    return y, MaxPool2DCache(winner, windows, (x.shape[1], x.shape[2]))
 
 
 def max_pool2d_backward(dy: NDArray, cache: MaxPool2DCache) -> NDArray:
     """Each output's gradient goes to the pixel that won its window."""
-    winner, geo = cache
-    dx = aligned((dy.shape[0], *geo.input, dy.shape[3]))
-    parallel_for(_max_pool_backward, len(dx) * geo.input[0], array_of(dy), winner, dx, *_window(geo))
-    return dx
+    return tail.backward(array_of(dy), None, cache.winner, cache.windows, cache.size)
 
 
 @kernel(TEAM, INT, IN4, IN2, OUT4, INT, INT, INT, INT, INT, INT)

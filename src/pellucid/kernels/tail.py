@@ -165,7 +165,7 @@ def rectify(functions, y, dy, dz, count):
     call(functions[0, windows.RECTIFY], y, 0, 0, 0, dy, dz, 0, count, 0, 0, 0, 0, 0)
 
 
-@kernel(TEAM, INT, TABLE, OUT4, OUT4, BYTES_OUT4, INT, INT, TABLE, TABLE, INT, INT)
+@kernel(TEAM, INT, TABLE, IN4, OUT4, BYTES_OUT4, INT, INT, TABLE, TABLE, INT, INT)
 def _forward(team, chunks, functions, z, y, codes, function, marks, rows, columns, taps_across, lines):
     """One chunk is ``lines`` rows of windows of one image; without windows, ``lines`` rows of z, where y takes its place."""
     bands = (y.shape[1] + lines - 1) // lines

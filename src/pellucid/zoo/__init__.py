@@ -17,6 +17,7 @@ BUILDERS: dict[str, Callable[[int], list[Layer]]] = {
         origins.cnn2,
         origins.cnn2_mnist,
         origins.cnn3,
+        origins.cnn3_bn,
         origins.cnn3_sigmoid,
         origins.cnn4,
         origins.lenet5,

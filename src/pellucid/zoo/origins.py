@@ -6,12 +6,18 @@ hidden units, He's initial values before ReLU.
 
 from __future__ import annotations
 
-from ..layers import AveragePooling2D, Conv2D, Dense, Flatten, Layer, MaxPooling2D
+from ..layers import AveragePooling2D, BatchNormalization, Conv2D, Dense, Flatten, Layer, MaxPooling2D, ReLU
 
 
 def conv(filters: int, kernel_size: int = 3, padding: str = "same") -> Conv2D:
     """Convolution and ReLU."""
     return Conv2D(filters, kernel_size, padding=padding, activation="relu", kernel_initializer="he_normal")
+
+
+def normalised(filters: int) -> list[Layer]:
+    """A 3x3 convolution, batch normalisation, ReLU."""
+    convolution = Conv2D(filters, 3, padding="same", use_bias=False, kernel_initializer="he_normal")
+    return [convolution, BatchNormalization(), ReLU()]
 
 
 def head(units: int, num_classes: int, activation: str = "softmax") -> list[Layer]:
@@ -66,6 +72,12 @@ def cnn2_mnist(num_classes: int) -> list[Layer]:
 def cnn3(num_classes: int) -> list[Layer]:
     """Convolutions 8, pool, 16, 32, pool; 60 % on CIFAR-10 after 25 epochs, with hopes of 80 %."""
     return [conv(8), MaxPooling2D(2), conv(16), conv(32), MaxPooling2D(2), *head(128, num_classes)]
+
+
+def cnn3_bn(num_classes: int) -> list[Layer]:
+    """``cnn3`` with batch normalisation between each convolution and its ReLU, as its author hoped to try."""
+    first = [*normalised(8), MaxPooling2D(2)]
+    return [*first, *normalised(16), *normalised(32), MaxPooling2D(2), *head(128, num_classes)]
 
 
 def cnn3_sigmoid(num_classes: int) -> list[Layer]:
