@@ -1,66 +1,107 @@
 """What the presets reach, and in how many minutes: accuracy over seeds, with the runs behind it.
 
     python benchmarks/recipes.py --data-dir data --presets 1min 5min --seeds 0 1 2
-    python benchmarks/recipes.py --figure                    # results/recipes.json -> results/recipes.png
+    python benchmarks/recipes.py --data-dir data --pace          # how long they take, on a machine that does nothing else
+    python benchmarks/recipes.py --runs runs/a runs/b            # accuracies of runs that were trained by hand
+    python benchmarks/recipes.py --figure                        # results/recipes.json -> results/recipes.png
 
-Every row is one ``pellucid train cifar10 --preset …`` in a process of its own, trained on the 40,000 images of the first four
-official batches and asked once, at the end, about the 10,000 images of the fifth, on which nothing was chosen. ``--whole`` trains
-on all 50,000 and asks about the official test images that are there. Rows are added to the result; nothing is averaged away.
+Every row is one ``pellucid train DATA --preset …`` in a process of its own. For CIFAR-10 it is trained on the 40,000 images of
+the first four official batches and asked once, at the end, about the 10,000 images of the fifth, on which nothing was chosen.
+``--whole`` trains on all 50,000 and asks about the official test images that are there, as is always done for MNIST. Rows are
+added to the result; nothing is averaged away. An accuracy does not depend on what else the machine does, so that only the pace, in images a
+second, needs a quiet one: the minutes of a row are its images divided by the pace.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import math
 import statistics
 import subprocess
 import sys
 import tempfile
 import tomllib
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import harness
 
 from pellucid.benchmark.receipt import receipt
+from pellucid.presets import names, path
 
 RESULT = harness.RESULTS / "recipes.json"
 ORIGIN = (5 * 28 * 60, 52.0, "the network of our origins:\n28 hours an epoch")  # minutes, accuracy, what it was
 
 
-def measure(preset: str, seed: int, options: argparse.Namespace) -> dict[str, Any]:
-    """One training; a row of the result."""
-    with tempfile.TemporaryDirectory() as folder:
-        run = Path(folder) / "run"
-        part = [] if options.whole else ["--test-part", "data_batch_5"]
-        data = ["--data-dir", options.data_dir] if options.data_dir else []
-        arguments = ["--preset", preset, "--seed", str(seed), "--no-verify", "--out", str(run), *part, *data]
-        subprocess.run([sys.executable, "-m", "pellucid", "train", "cifar10", *arguments], check=True)
-        config = tomllib.loads((run / "config.toml").read_text(encoding="utf-8"))
-        *epochs, last = [json.loads(line) for line in (run / "metrics.jsonl").read_text(encoding="utf-8").splitlines()]
+def train(source: str, preset: str, folder: Path, *more: str) -> None:
+    """One training by a preset."""
+    arguments = ["--preset", preset, "--no-verify", "--no-report", "--out", str(folder), *more]
+    subprocess.run([sys.executable, "-m", "pellucid", "train", source, *arguments], check=True)
+
+
+def row(folder: Path) -> dict[str, Any]:
+    """What a finished run of a preset says about it."""
+    config = tomllib.loads((folder / "config.toml").read_text(encoding="utf-8"))
+    *epochs, last = [json.loads(line) for line in (folder / "metrics.jsonl").read_text(encoding="utf-8").splitlines()]
+    source, network = config["data"]["source"], config["model"]["name"]
+    presets = {name: tomllib.loads(path(source, name).read_text(encoding="utf-8")) for name in names(source)}
+    alike = [
+        name
+        for name, known in presets.items()
+        if (known["model"]["name"], known["training"]["epochs"]) == (network, len(epochs))
+    ]
+    if len(alike) != 1 or "test_accuracy" not in last:
+        raise SystemExit(f"{folder} is not a finished run of one of the presets of {source}.")
+    images = {"cifar10": 50_000, "mnist": 60_000}[source]
     return {
-        "preset": preset,
-        "seed": seed,
-        "network": config["model"]["name"],
+        "source": source,
+        "preset": alike[0],
+        "seed": config["run"]["seed"],
+        "network": network,
         "epochs": len(epochs),
-        "trained_on": 50_000 if options.whole else 40_000,
+        "trained_on": images - 10_000 * (config["data"]["test_part"] == "data_batch_5"),
         "accuracy": last["test_accuracy"],
         "test_images": last["test_images"],
-        "minutes": epochs[-1]["seconds"] / 60,  # counted from the beginning
     }
 
 
-def means(rows: list[dict[str, Any]], preset: str, whole: bool) -> tuple[float, float, float, int] | None:
-    """Of a preset: mean accuracy in percent, its spread over seeds (standard deviation), minutes, how many runs."""
-    mine = [row for row in rows if row["preset"] == preset and (row["trained_on"] == 50_000) == whole]
+def pace(source: str, preset: str, options: argparse.Namespace) -> float:
+    """Images a second, while nothing else runs: of the second of two short epochs."""
+    with tempfile.TemporaryDirectory() as folder:
+        run = Path(folder) / "run"
+        short = ["--epochs", "2", "--limit-batches", "40" if source == "cifar10" else "400"]
+        train(source, preset, run, *short, *data_of(options))
+        lines = [json.loads(line) for line in (run / "metrics.jsonl").read_text(encoding="utf-8").splitlines()]
+    return float(lines[1]["images_per_second"])
+
+
+def data_of(options: argparse.Namespace) -> list[str]:
+    return ["--data-dir", options.data_dir] if options.data_dir else []
+
+
+class Mean(NamedTuple):
+    """Of the runs of a preset: accuracy in percent and its spread (standard deviation), minutes, how many they are."""
+
+    accuracy: float
+    spread: float
+    minutes: float
+    runs: int
+
+
+def mean(result: dict[str, Any], preset: str, trained_on: int) -> Mean | None:
+    """Over the seeds of a preset; None if there is no run, minutes that are not a number if there is no pace."""
+    mine = [row for row in result["runs"] if (row["preset"], row["trained_on"]) == (preset, trained_on)]
     if not mine:
         return None
     accuracies = [100 * row["accuracy"] for row in mine]
+    images = statistics.mean(row["epochs"] * row["trained_on"] for row in mine)
     spread = statistics.stdev(accuracies) if len(mine) > 1 else 0.0
-    return statistics.mean(accuracies), spread, statistics.mean(row["minutes"] for row in mine), len(mine)
+    minutes = images / result["pace"].get(preset, math.nan) / 60
+    return Mean(statistics.mean(accuracies), spread, minutes, len(mine))
 
 
-def draw(rows: list[dict[str, Any]], path: Path) -> None:
+def draw(result: dict[str, Any], file: Path) -> None:
     """Accuracy against minutes of training."""
     import matplotlib
 
@@ -68,22 +109,15 @@ def draw(rows: list[dict[str, Any]], path: Path) -> None:
     from matplotlib import pyplot as plt
 
     figure, axes = plt.subplots(figsize=(8, 4.4), dpi=160, layout="constrained")
-    presets = list(dict.fromkeys(row["preset"] for row in rows))
-    points = sorted((found[2], found[0], name) for name in presets if (found := means(rows, name, False)))
-    axes.plot([p[0] for p in points], [p[1] for p in points], "-", color="#1f6f8b", zorder=2)
-    for row in rows:
-        if row["trained_on"] == 40_000:
-            axes.plot(
-                row["minutes"],
-                100 * row["accuracy"],
-                "o",
-                color="#1f6f8b",
-                alpha=0.6,
-                markeredgecolor="white",
-                zorder=3,
-            )
-    for minutes, accuracy, name in points:
-        axes.annotate(f"{name}: {accuracy:.1f} %", (minutes, accuracy), (6, -14), textcoords="offset points")
+    points = [(found, name) for name in names("cifar10") if (found := mean(result, name, 40_000))]
+    axes.plot([p.minutes for p, _ in points], [p.accuracy for p, _ in points], "-", color="#1f6f8b", zorder=2)
+    for point, name in points:
+        ours = [100 * r["accuracy"] for r in result["runs"] if (r["preset"], r["trained_on"]) == (name, 40_000)]
+        style = {"color": "#1f6f8b", "alpha": 0.6, "markeredgecolor": "white", "zorder": 3}
+        axes.plot([point.minutes] * len(ours), ours, "o", **style)
+        axes.annotate(
+            f"{name}: {point.accuracy:.1f} %", (point.minutes, point.accuracy), (6, -14), textcoords="offset points"
+        )
     axes.plot(*ORIGIN[:2], "X", color="#9e2a2b", markersize=9, zorder=3)
     axes.annotate(ORIGIN[2], ORIGIN[:2], (-10, 8), textcoords="offset points", ha="right")
     axes.set_xscale("log")
@@ -102,29 +136,43 @@ def draw(rows: list[dict[str, Any]], path: Path) -> None:
 def main() -> int:
     """Train, print, keep."""
     options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    options.add_argument("--presets", nargs="+", default=["1min", "5min", "15min"], metavar="NAME")
+    options.add_argument("--source", choices=["cifar10", "mnist"], default="cifar10")
+    options.add_argument("--presets", nargs="+", metavar="NAME", help="by default all of the data set")
     options.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2], metavar="N")
     options.add_argument("--data-dir", metavar="FOLDER")
-    options.add_argument("--whole", action="store_true", help="train on all 50,000 images, test on the official ones")
-    options.add_argument("--figure", action="store_true", help="only draw what was measured")
+    options.add_argument("--whole", action="store_true", help="train on all images, test on the official ones")
+    options.add_argument("--pace", action="store_true", help="only measure images a second")
+    options.add_argument("--runs", nargs="+", type=Path, default=[], metavar="FOLDER", help="take in finished runs")
+    options.add_argument("--figure", action="store_true", help="only print and draw what was measured")
     chosen = options.parse_args()
-    result = json.loads(RESULT.read_text(encoding="utf-8")) if RESULT.is_file() else {"runs": []}
-    if not chosen.figure:
+    result = {"runs": [], "pace": {}} | (json.loads(RESULT.read_text(encoding="utf-8")) if RESULT.is_file() else {})
+    presets = chosen.presets or names(chosen.source)
+
+    def keep() -> None:
+        RESULT.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+
+    for folder in chosen.runs:
+        result["runs"].append(row(folder))
+        keep()
+    if chosen.pace:
+        result |= receipt("recipes", harness.command())
+        for preset in presets:
+            result["pace"][preset] = pace(chosen.source, preset, chosen)
+            keep()
+    elif not (chosen.figure or chosen.runs):
+        part = ["--test-part", "data_batch_5"] if chosen.source == "cifar10" and not chosen.whole else []
         for seed in chosen.seeds:
-            for preset in chosen.presets:
-                row = measure(preset, seed, chosen)
-                result = receipt("recipes", harness.command()) | {"runs": [*result["runs"], row]}
-                RESULT.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
-                print(row)
-    draw(result["runs"], RESULT.with_suffix(".png"))
-    for whole in (False, True):
-        for preset in dict.fromkeys(row["preset"] for row in result["runs"]):
-            if found := means(result["runs"], preset, whole):
-                mean, spread, minutes, count = found
-                print(
-                    f"{preset}: {mean:.2f} % ± {spread:.2f} over {count} runs, {minutes:.1f} minutes"
-                    + " (all images)" * whole
-                )
+            for preset in presets:
+                with tempfile.TemporaryDirectory() as folder:
+                    run = Path(folder) / "run"
+                    train(chosen.source, preset, run, "--seed", str(seed), *part, *data_of(chosen))
+                    result["runs"].append(row(run))
+                keep()
+    for preset, trained_on in sorted({(row["preset"], row["trained_on"]) for row in result["runs"]}):
+        if found := mean(result, preset, trained_on):
+            accuracy = f"{found.accuracy:.2f} % ± {found.spread:.2f} over {found.runs} runs"
+            print(f"{preset}, {trained_on:,} images: {accuracy}, {found.minutes:.1f} minutes")
+    draw(result, RESULT.with_suffix(".png"))
     return 0
 
 

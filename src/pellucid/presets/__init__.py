@@ -4,7 +4,7 @@
 expect of each, and the runs behind it, stand in ``docs/recipes.md``.
 
 >>> names("cifar10")
-['1min', '5min', '15min', '30min']
+['1min', '5min', '15min', '30min', '1h']
 >>> path("cifar10", "5min").name
 'cifar10-5min.toml'
 """
@@ -15,7 +15,7 @@ from pathlib import Path
 
 from ..errors import PellucidError, nearest
 
-_ORDER = ["1min", "5min", "15min", "30min", "1h", "best"]
+_ORDER = ["15s", "1min", "5min", "15min", "30min", "1h", "best"]
 
 
 def _all() -> dict[str, list[str]]:
@@ -36,7 +36,7 @@ def path(source: str, name: str) -> Path:
 
     >>> path("cifar10", "5mins")
     Traceback (most recent call last):
-    pellucid.errors.PellucidError: cifar10 has no preset '5mins'. Did you mean '5min'? Known: 1min, 5min, 15min, 30min.
+    pellucid.errors.PellucidError: cifar10 has no preset '5mins'. Did you mean '5min'? Known: 1min, 5min, 15min, 30min, 1h.
     """
     known = names(source)
     if not known:
