@@ -9,9 +9,13 @@ import numpy as np
 import pytest
 
 import pellucid as pl
-from pellucid import doctor
+from pellucid import doctor, explain
 from pellucid.data import Part
 from pellucid.doctor.causes import name_of
+from pellucid.doctor.units import dead_units
+from pellucid.explain.dead import in_words
+from pellucid.report.inside import layer_rows
+from pellucid.summary import summarize
 from pellucid.training import Evidence, NonFiniteLossError, RunFolder
 
 from .planting import digits, network, watched
@@ -111,6 +115,26 @@ def test_a_tenth_of_a_layer_left_is_a_warning_and_a_quarter_nothing():
         model.params["conv1/bias"][:] = np.where(np.arange(16) < count, -100, 0)
         found = causes(doctor.Case(model=model, train=digits().train)).get("dead units")
         assert (found and found.severity) == severity
+
+
+def test_doctor_statistics_and_report_mean_the_same_by_dead():
+    """The same units, whoever counts; and none of them worries where another does not."""
+    model, images = network("normalised"), digits().train.x[:100]
+    model.params["batch_norm1/gamma"][:15], model.params["batch_norm1/beta"][:15] = 0, -1
+    dead = explain.dead_units(model, images)
+    assert {path: int(units.sum()) for path, units in dead.items()} == {"relu1": 15}
+    statistics = explain.filter_statistics(model, images)
+    assert {path for path, row in statistics.items() if row.rectified} == dead.keys()
+    np.testing.assert_array_equal(statistics["relu1"].dead, dead["relu1"])
+    case = doctor.Case(model=model, train=Part(images, digits().train.y[:100]))
+    np.testing.assert_array_equal(case.dead["relu1"], dead["relu1"])
+    rows = layer_rows(model, summarize(model, (8, 8, 1)), images)
+    assert {row.name: (row.dead, row.worrying) for row in rows if row.dead} == {"relu1": (15, True)}
+    assert "15 of 16 in relu1" in causes(case)["dead units"].evidence
+    assert "Little comes through relu1: pellucid doctor" in in_words(dead, 100)
+    harmless = {"relu1": np.arange(16) < 13}  # what the doctor does not mention is called harmless elsewhere
+    assert "do without them" in in_words(harmless, 100)
+    assert not [*dead_units(harmless, images)]
 
 
 @pytest.mark.parametrize(

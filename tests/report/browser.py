@@ -22,7 +22,7 @@ FLAGS = (
     "--disable-dev-shm-usage",
     "--hide-scrollbars",
 )
-WIDTHS = (390, 900, 1400)
+WIDTHS = (390, 900, 1600)
 SCHEMES = ("light", "dark")
 
 

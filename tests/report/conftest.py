@@ -15,7 +15,7 @@ HOSTILE = (
     "</script><script>alert(1)</script>",
     "<img src=x onerror=alert(2)>",
     "\"'} body {display: none",
-    "{{ 7 * 7 }}",
+    "Donaudampfschifffahrtselektrizitätenhauptbetriebswerkbauunterbeamtengesellschaft {{ 7 * 7 }}",
 )
 
 
@@ -35,6 +35,12 @@ def digits(tmp_path_factory) -> Path:
 def page(digits) -> Path:
     """Its report."""
     return write_report(digits)
+
+
+@pytest.fixture(scope="session")
+def hostile_page(hostile) -> Path:
+    """The report of the other one."""
+    return write_report(hostile)
 
 
 @pytest.fixture(scope="session")

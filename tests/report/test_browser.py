@@ -8,8 +8,6 @@ import time
 
 import pytest
 
-from pellucid.report import write_report
-
 from . import browser as chromium
 from .conftest import HOSTILE
 
@@ -30,6 +28,8 @@ for (const [i, [a, r]] of boxes.entries()) {
 return found;
 """
 
+SHOWN = "return ['nav', '.script'].map(where => document.querySelector(where).checkVisibility())"
+
 CUT = """
 return [...document.querySelectorAll('h1, h2, h3, h4, p, dt, dd, figcaption, .card, svg, nav')]
     .filter(e => e.checkVisibility() && e.getBoundingClientRect().right > innerWidth + 1).map(e => e.outerHTML.slice(0, 80));
@@ -43,8 +43,9 @@ def driver():
 
 
 @pytest.mark.parametrize("width", chromium.WIDTHS)
-def test_nothing_lies_over_anything_else_or_leaves_the_screen(driver, page, width):
-    chromium.show(driver, page, width)
+@pytest.mark.parametrize("run", ["page", "hostile_page"])
+def test_nothing_lies_over_anything_else_or_leaves_the_screen(driver, run, width, request):
+    chromium.show(driver, request.getfixturevalue(run), width)
     assert driver.execute_script("return [innerWidth, document.documentElement.scrollWidth]") == [width, width]
     assert driver.execute_script(CUT) == []
     assert driver.execute_script(OVERLAPS) == []
@@ -74,7 +75,7 @@ def test_a_cell_shows_its_images_under_the_pointer_and_holds_them_when_pressed(d
     from selenium.webdriver import ActionChains
     from selenium.webdriver.common.by import By
 
-    chromium.show(driver, page, 1400)
+    chromium.show(driver, page, 1600)
     data = json.loads(driver.execute_script("return document.getElementById('cells').textContent"))
 
     def panel():
@@ -117,8 +118,17 @@ def test_it_prints(driver, page):
     assert 3 <= pdf.count(b"/Type /Page\n") + pdf.count(b"/Type /Page ") <= 25
 
 
-def test_hostile_names_are_read_not_run(driver, hostile):
-    chromium.show(driver, write_report(hostile))
+def test_paper_has_no_links_to_press(driver, page):
+    chromium.show(driver, page)
+    screen = driver.execute_script(SHOWN)
+    driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": "print"})
+    paper = driver.execute_script(SHOWN)
+    driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": "screen"})
+    assert (screen, paper) == ([True, True], [False, False])
+
+
+def test_hostile_names_are_read_not_run(driver, hostile_page):
+    chromium.show(driver, hostile_page)
     text = driver.execute_script("return document.body.innerText")
     assert all(name in text for name in HOSTILE)
     assert driver.get_log("browser") == []

@@ -17,7 +17,7 @@ from pellucid.metrics import evaluation
 from pellucid.report import collect, write_report
 from pellucid.report.answers import Answers
 from pellucid.report.confusion import LARGEST_TABLE, confusion
-from pellucid.report.pixels import overlay, png, sheet
+from pellucid.report.pixels import embedded, overlay, sheet
 from pellucid.run import evaluate, train
 
 from .conftest import HOSTILE, quiet
@@ -203,6 +203,32 @@ def test_numbers_that_are_not_finite_interrupt_the_curve(copy):
     assert [len(line.dots) for line in loss.lines] == [1, 2]
 
 
+def test_curves_show_how_well_each_class_is_told_from_the_others(digits):
+    report = collect.collect(digits, images=0)
+    assert report.answers is not None
+    assert report.roc is not None
+    classes = report.answers.evaluation.classes
+    areas = {f"{score.name}: area {score.auc:.4f}" for score in classes}
+    assert {line.name for line in report.roc.lines} == areas
+    hardest = min(classes, key=lambda score: score.auc or 0)
+    (marked,) = (line for line in report.roc.lines if line.kind == "val")
+    assert marked.name == f"{hardest.name}: area {hardest.auc:.4f}"
+    assert report.roc.lines[-1] is marked  # above the others
+    assert [kind for kind, _ in report.roc.legend] == ["val", "other"]
+
+
+def test_a_rate_that_never_changes_needs_no_curve(digits, copy):
+    assert [chart.title for chart in collect.collect(digits, images=0).charts] == [
+        "Loss",
+        "Accuracy",
+        "Speed of training",
+    ]
+    rows = [json.loads(line) for line in (copy / "metrics.jsonl").read_text().splitlines()]
+    rows[1]["learning_rate"] /= 2
+    (copy / "metrics.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    assert "Learning rate" in [chart.title for chart in collect.collect(copy, images=0).charts]
+
+
 def test_a_network_without_maps_has_no_explanations_and_says_why(tmp_path):
     layers = [{"class": "Flatten"}, {"class": "Dense", "units": 10, "activation": "softmax"}]
     settings = {"data.source": "digits", "training.epochs": 1, "training.limit_batches": 5, "model.layers": layers}
@@ -275,7 +301,7 @@ def test_small_pictures_keep_their_pixels():
     from PIL import Image
 
     pixels = np.random.default_rng(0).random((5, 7, 3))
-    read = np.asarray(Image.open(io.BytesIO(base64.b64decode(png(pixels).partition(",")[2]))))
+    read = np.asarray(Image.open(io.BytesIO(base64.b64decode(embedded(pixels).partition(",")[2]))))
     np.testing.assert_allclose(read / 255, pixels, atol=0.5 / 255 + 1e-6)
     tiles = sheet(np.ones((5, 3, 2, 3)), columns=3)
     assert tiles.shape == (7, 8, 4)

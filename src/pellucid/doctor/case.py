@@ -12,10 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..data import Part
+from ..explain import dead_units
 from ..model import Sequential
 from ..training.progress import Row
 from .neighbours import Agreement, agreement
-from .units import silent_units
 
 _SAMPLE = 128  # images a network is shown: a unit that none of them excites is as good as dead, and the look is cheap
 
@@ -72,11 +72,11 @@ class Case:
         return self.train.x[spread(len(self.train), _SAMPLE)]
 
     @cached_property
-    def silent(self) -> dict[str, NDArray] | None:
-        """For every layer with ReLU which of its units no training image excites."""
+    def dead(self) -> dict[str, NDArray] | None:
+        """For every layer with ReLU which of its units none of ``images`` excites."""
         if self.model is None or self.images is None or not self.model.built:
             return None
-        return silent_units(self.model, self.images)
+        return dead_units(self.model, self.images)
 
     @cached_property
     def moved(self) -> float | None:

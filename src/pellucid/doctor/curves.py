@@ -42,7 +42,7 @@ def stuck_loss(rows: Sequence[Row], chance: float) -> Findings:
         )
 
 
-def rate_too_high(rows: Sequence[Row], chance: float, moved: float, silent: Mapping[str, NDArray]) -> Findings:
+def rate_too_high(rows: Sequence[Row], chance: float, moved: float, dead: Mapping[str, NDArray]) -> Findings:
     """Steps so large that they leap over what there is to find.
 
     Two things together: some kernel is further from its beginning than twice its own length, so nothing of how it was drawn is
@@ -52,11 +52,11 @@ def rate_too_high(rows: Sequence[Row], chance: float, moved: float, silent: Mapp
     """
     losses = [row["train_loss"] for row in rows]
     lost = losses[-1] - min(losses)
-    worst = max((float(units.mean()) for units in silent.values()), default=0.0)
+    worst = max((float(units.mean()) for units in dead.values()), default=0.0)
     signs = {
         f"an epoch cost {max(losses):.3g}, more than knowing nothing ({chance:.3f})": max(losses) > 1.05 * chance,
         f"the training loss rose again by {lost:.2f}": lost > 0.1 * chance,
-        f"it is still {losses[-1]:.3f} (knowing nothing: {chance:.3f})": losses[-1] > 0.8 * chance,
+        f"the training loss is still {losses[-1]:.3f} (knowing nothing: {chance:.3f})": losses[-1] > 0.8 * chance,
         f"{100 * worst:.0f} % of the units of a layer are dead": worst >= 0.5,
     }
     damage = [words for words, there in signs.items() if there]
@@ -73,20 +73,20 @@ def rate_too_high(rows: Sequence[Row], chance: float, moved: float, silent: Mapp
         )
 
 
-def rate_too_low(rows: Sequence[Row], chance: float, moved: float, silent: Mapping[str, NDArray]) -> Findings:
+def rate_too_low(rows: Sequence[Row], chance: float, moved: float, dead: Mapping[str, NDArray]) -> Findings:
     """Steps so small that the network is still the one that was drawn.
 
     No kernel has moved by more than a twentieth of its length (a healthy training: a fifth and more), and the loss is high. A
     network without gradient does not move either, but for another reason.
     """
-    blocked = any(units.all() for units in silent.values())
+    blocked = any(units.all() for units in dead.values())
     loss = rows[-1]["train_loss"]
     if _long_enough(rows) and moved < 0.05 and loss > 0.7 * chance and not blocked:
         rate = rows[-1].get("learning_rate", math.nan)
         yield Finding(
             "rate too low",
             "serious",
-            f"In {rows[-1]['step']:,} steps no kernel moved by more than {100 * moved:.1f} % of its length, and the training "
+            f"In {rows[-1]['step']:,} steps no kernel moved by more than {100 * moved:.2g} % of its length, and the training "
             f"loss is still {loss:.3f} (knowing nothing: {chance:.3f}).",
             f"The learning rate (last {rate:g}) is probably too low: try ten times of it.",
             {"moved": moved, "learning_rate": rate, "train_loss": loss, "chance": chance},

@@ -8,46 +8,28 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from ..explain.network import batches, class_name, layers_of, predicted
-from ..layers import Chain
+from ..explain.dead import counted, few_left
+from ..explain.network import class_name, predicted
 from ..model import Sequential
 from ..training.progress import Row
 from .finding import Finding, Findings
 
-# Healthy networks have some: a fifth of a dense layer on the digits, and Adam's first steps cost `cnn2` four fifths of its 128
-# dense units, without which it still reaches its 68 % on CIFAR-10. When a tenth of a layer is left, little comes through.
-_FEW_LEFT = 0.9
 
-
-def silent_units(model: Sequential, images: NDArray) -> dict[str, NDArray]:
-    """For every layer with ReLU, by path, which units (channels) put out zero everywhere in all ``images``."""
-    paths = [path for path, place in layers_of(model).items() if getattr(place.layer, "activation", None) == "relu"]
-    silent: dict[str, NDArray] = {}
-    for _, batch in batches(model, images, 64):
-        _, tape = Chain.forward(model, batch)
-        for path in paths:
-            output = tape[path].output
-            still = ~(output > 0).reshape(-1, output.shape[-1]).any(axis=0)  # (units,)
-            silent[path] = silent[path] & still if path in silent else still
-    return silent
-
-
-def dead_units(silent: Mapping[str, NDArray], images: NDArray) -> Findings:
+def dead_units(dead: Mapping[str, NDArray], images: NDArray) -> Findings:
     """ReLU units that never fire get no gradient, and so stay dead; mostly a step that was too large killed them.
 
-    Serious if a whole layer is dead: nothing comes through it, forwards or backwards.
+    Some are no harm. Serious if a whole layer is dead: nothing comes through it, forwards or backwards.
     """
-    shares = {path: float(units.mean()) for path, units in silent.items() if units.mean() >= _FEW_LEFT}
+    shares = few_left(dead)
     if not shares:
         return
-    worst = ", ".join(f"{path} {silent[path].sum():,} of {silent[path].size:,}" for path in shares)
     yield Finding(
         "dead units",
         "serious" if max(shares.values()) == 1 else "warning",
-        f"These units put out zero for all of {len(images):,} training images: {worst}.",
+        f"These units put out zero for all of {len(images):,} training images: {counted({path: dead[path] for path in shares})}.",
         "They no longer learn. Train anew with a tenth of the learning rate, put BatchNormalization before ReLU, or use "
         "LeakyReLU; look at the biases if you set them.",
-        {"layers": {path: [int(units.sum()), int(units.size)] for path, units in silent.items()}},
+        {"layers": {path: [int(units.sum()), int(units.size)] for path, units in dead.items()}},
     )
 
 

@@ -77,7 +77,7 @@ class Watch(Callback):
             held_out=self.held_out,
             class_names=self.class_names,
         )
-        self._tell(training, case, about=("rows", "silent"))  # the rest has been looked at, and does not change
+        self._tell(training, case, about=("rows", "dead"))  # the rest has been looked at, and does not change
 
     def _tell(self, training: Training, case: Case, about: Sequence[str] | None = None) -> None:
         for finding in examine(case, about):

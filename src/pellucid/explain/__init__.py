@@ -16,6 +16,7 @@ from .activations import activations
 from .arithmetic import Gradient, Step, arithmetic
 from .attribution import Attribution
 from .clusters import FilterClusters, cluster_filters
+from .dead import dead_units
 from .edited import without_filters
 from .features import feature_map, features
 from .filters import filters
@@ -42,6 +43,7 @@ __all__ = [
     "activations",
     "arithmetic",
     "cluster_filters",
+    "dead_units",
     "default_layer",
     "feature_map",
     "features",

@@ -10,15 +10,16 @@ from numpy.typing import NDArray
 
 from ..layers import Chain, Flatten
 from ..model import Sequential
-from .network import batches, layers_of
+from .dead import never_changes, rectified
+from .network import Place, batches, layers_of
 
 
 @dataclass(frozen=True, eq=False)
 class FilterStatistics:
     """One layer's outputs over all places of many images; every array has one number for each filter (or unit).
 
-    ``active`` is the share of outputs above zero. A ``dead`` filter puts out the same number everywhere, which for ReLU means
-    zero: it says nothing, and no gradient comes through it.
+    ``active`` is the share of outputs above zero. A ``dead`` filter puts out the same number everywhere: it says nothing. Behind
+    ReLU (``rectified``) that is zero, and no gradient comes through; pooling and dropout pass on what died before them.
     """
 
     layer: str
@@ -28,17 +29,18 @@ class FilterStatistics:
     smallest: NDArray
     largest: NDArray
     active: NDArray
+    rectified: bool
 
     @property
     def dead(self) -> NDArray[np.bool_]:
-        """Which filters never change, to within the rounding of the layer's largest output."""
-        scale = max(np.abs(self.largest).max(initial=0), np.abs(self.smallest).max(initial=0))
-        return self.largest - self.smallest <= 1e-6 * scale
+        """Which filters never change; see ``dead_units``."""
+        return never_changes(self.smallest, self.largest)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain types, for JSON."""
         names = ("mean", "std", "smallest", "largest", "active", "dead")
-        return {"layer": self.layer, "kind": self.kind, **{name: getattr(self, name).tolist() for name in names}}
+        about = {"layer": self.layer, "kind": self.kind, "rectified": self.rectified}
+        return about | {name: getattr(self, name).tolist() for name in names}
 
 
 def filter_statistics(model: Sequential, x: NDArray, *, batch_size: int = 64) -> dict[str, FilterStatistics]:
@@ -57,7 +59,7 @@ def filter_statistics(model: Sequential, x: NDArray, *, batch_size: int = 64) ->
         _, tape = Chain.forward(model, batch)
         for path, place in known.items():
             sums.setdefault(path, _Sums(place.output_shape[-1])).add(tape[path].output)
-    return {path: total.statistics(path, type(known[path].layer).__name__) for path, total in sums.items()}
+    return {path: total.statistics(known[path]) for path, total in sums.items()}
 
 
 class _Sums:
@@ -77,7 +79,10 @@ class _Sums:
         self.smallest = np.minimum(self.smallest, rows.min(axis=0))
         self.largest = np.maximum(self.largest, rows.max(axis=0))
 
-    def statistics(self, path: str, kind: str) -> FilterStatistics:
+    def statistics(self, place: Place) -> FilterStatistics:
         mean = self.total / self.count
         std = np.sqrt(np.maximum(self.squares / self.count - mean**2, 0))
-        return FilterStatistics(path, kind, mean, std, self.smallest, self.largest, self.active / self.count)
+        kind, active = type(place.layer).__name__, self.active / self.count
+        return FilterStatistics(
+            place.path, kind, mean, std, self.smallest, self.largest, active, rectified(place.layer)
+        )

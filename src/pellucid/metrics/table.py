@@ -82,7 +82,7 @@ def _confused(found: Evaluation) -> str:
 
 
 def _surest(found: Evaluation) -> str:
-    listed = ", ".join(
+    listed = "; ".join(
         f"image {m.image}: {m.label}, said {m.predicted} {100 * m.confidence:.0f} %" for m in found.mistakes[:_MISTAKES]
     )
     return f"Surest mistakes: {listed}" if listed else ""

@@ -13,9 +13,9 @@ from .. import figures, metrics
 from ..model import Sequential
 from ..run.asking import probabilities
 from ..run.images import PARTS, choose_images
-from .pixels import png
+from .pixels import embedded
 
-_LARGEST = 128  # pixels
+LARGEST = 128  # pixels of a picture on the page
 
 
 class Picture(NamedTuple):
@@ -68,7 +68,7 @@ class Answers:
         """One image as the page shows it."""
         names = self.evaluation.class_names
         return Picture(
-            png(figures.displayable(self.x[image : image + 1])[0], _LARGEST),
+            embedded(figures.displayable(self.x[image : image + 1])[0], LARGEST),
             self.where(image),
             names[self.y[image]],
             names[self.predicted[image]],

@@ -28,7 +28,7 @@ class Scale:
 
 @dataclass(frozen=True)
 class Line:
-    """A line: what it shows, the class its colour comes from, an SVG path, and its points as (x, y, words)."""
+    """A line: what it shows, the class its colour comes from, an SVG path, and its points to be marked as (x, y, words)."""
 
     name: str
     kind: str
@@ -38,11 +38,12 @@ class Line:
 
 @dataclass(frozen=True)
 class Chart:
-    """A chart: ticks as (position, text), the line y = ``rule`` of the chart as an SVG path where there is one."""
+    """A chart: ``legend`` as (class of the colour, text), ticks as (position, text), a dashed ``rule`` as an SVG path if any."""
 
     title: str
     x_label: str
     lines: list[Line]
+    legend: list[tuple[str, str]]
     x_ticks: list[tuple[float, str]]
     y_ticks: list[tuple[float, str]]
     rule: str = ""
@@ -64,11 +65,14 @@ def line_chart(
     y_range: tuple[float, float] | None = None,
     percent: bool = False,
     diagonal: bool = False,
+    marks: bool = True,
+    legend: list[tuple[str, str]] | None = None,
     note: str = "",
 ) -> Chart | None:
     """A chart of ``{(name, kind): points}``; None if no series has a point that is a number.
 
-    Points that are not finite interrupt their line. With ``percent`` values 0 … 1 are written as 0 … 100 %.
+    Points that are not finite interrupt their line; without ``marks`` they are no more than places it goes through. With
+    ``percent`` values 0 … 1 are written as 0 … 100 %. Without ``legend`` every line is in it.
 
     >>> chart = line_chart("loss", {("training", "train"): [(1, 2.0), (2, 1.0)]})
     >>> chart.lines[0].path, chart.x_ticks
@@ -90,12 +94,14 @@ def line_chart(
             f"{name}, {x_label} {number(x)}: {100 * y:.2f} %" if percent else f"{name}, {x_label} {number(x)}: {y:.4g}"
         )
 
-    lines = [_line(name, kind, points, across, down, words) for (name, kind), points in series.items()]
+    lines = [_line(name, kind, points, across, down, words, marks) for (name, kind), points in series.items()]
+    lines = [line for line in lines if line.path]
     x_steps = ticks(x_low, x_high, whole=x_range is None) if x_high > x_low else [x_low]
     return Chart(
         title,
         x_label,
-        [line for line in lines if line.dots],
+        lines,
+        [(line.kind, line.name) for line in lines] if legend is None else legend,
         [(across(x), number(x, percent and x_range is not None)) for x in x_steps if x_low <= x <= x_high],
         [(down(y), number(y, percent)) for y in y_steps if y_low <= y <= y_high],
         f"M{across(0)} {down(0)}L{across(1)} {down(1)}" if diagonal else "",
@@ -104,7 +110,13 @@ def line_chart(
 
 
 def _line(
-    name: str, kind: str, points: Points, across: Scale, down: Scale, words: Callable[[str, float, float], str]
+    name: str,
+    kind: str,
+    points: Points,
+    across: Scale,
+    down: Scale,
+    words: Callable[[str, float, float], str],
+    marks: bool,
 ) -> Line:
     path, pen = "", "M"
     dots: list[tuple[float, float, str]] = []
@@ -114,7 +126,8 @@ def _line(
             continue
         path += f"{pen}{across(x)} {down(y)}"
         pen = "L"
-        dots.append((across(x), down(y), words(name, x, y)))
+        if marks:
+            dots.append((across(x), down(y), words(name, x, y)))
     return Line(name, kind, path, dots)
 
 

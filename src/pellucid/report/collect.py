@@ -22,6 +22,8 @@ from .record import Record, numbers, read_record
 
 T = TypeVar("T")
 _GALLERY = 16
+_CURVES, _POINTS = 10, 101
+_COMPILED = "What the network computes with may still have been compiled in the first epoch."
 
 
 @dataclass
@@ -41,6 +43,7 @@ class Report:
     samples: list[Picture] = field(default_factory=list)
     confusion: Confusion | None = None
     reliability: Chart | None = None
+    roc: Chart | None = None
     mistakes: list[Picture] = field(default_factory=list)
     right: list[Picture] = field(default_factory=list)
     explained: list[Explained] = field(default_factory=list)
@@ -104,7 +107,7 @@ def collect(path: str | os.PathLike[str], *, images: int = 6, overrides: Mapping
 
 
 def curves(record: Record) -> list[Chart]:
-    """Loss, accuracy, learning rate and speed by epoch."""
+    """Loss, accuracy and speed by epoch, and the learning rate where it changes."""
     rows = record.rows
 
     def chart(title: str, names: dict[str, tuple[str, str]], **settings: Any) -> Chart | None:
@@ -112,10 +115,12 @@ def curves(record: Record) -> list[Chart]:
 
     parts = {"train": ("training", "train"), "val": ("validation", "val")}
     best = f"The model that was kept is that of epoch {record.best['epoch']}." if record.best else ""
+    rates = {rate for _, rate in numbers(rows, "learning_rate")}
     drawn = [
         chart("Loss", {f"{part}_loss": kind for part, kind in parts.items()}, note=best),
         chart("Accuracy", {f"{part}_accuracy": kind for part, kind in parts.items()}, percent=True),
-        chart("Learning rate", {"learning_rate": ("rate at the end of the epoch", "rate")}),
+        chart("Learning rate", {"learning_rate": ("rate at the end of the epoch", "rate")}) if len(rates) > 1 else None,
+        chart("Speed of training", {"images_per_second": ("images per second", "rate")}, note=_COMPILED),
     ]
     return [each for each in drawn if each is not None]
 
@@ -132,7 +137,7 @@ def _answers(report: Report, model: Sequential, overrides: Mapping[str, Any] | N
     report.confusion = confusion(answers)
     report.mistakes = [answers.picture(mistake.image) for mistake in answers.evaluation.mistakes[:_GALLERY]]
     report.right = [answers.picture(image) for image in one_of_each(answers)[:_GALLERY]]
-    report.reliability = _reliability(answers)
+    report.reliability, report.roc = _reliability(answers), _roc(answers)
 
 
 def _reliability(answers: Answers) -> Chart | None:
@@ -146,7 +151,33 @@ def _reliability(answers: Answers) -> Chart | None:
         y_range=(0, 1),
         percent=True,
         diagonal=True,
-        note="On the dashed line a network that says 80 % is right in 80 of 100 cases; below it, it is surer than it should be.",
+        note="On the dashed line a network that says 80\u00a0% is right in 80 of 100 cases; below it, it is surer than it "
+        "should be. The expected calibration error is the mean distance from it.",
+    )
+
+
+def _roc(answers: Answers) -> Chart | None:
+    """One class against the others, for each class; of many classes the ten that are hardest to tell from the others."""
+    scores = [score for score in answers.evaluation.classes if score.roc is not None]
+    hardest = sorted(scores, key=lambda score: score.auc or 0.0)[:_CURVES]
+    series = {}
+    for place, score in reversed(list(enumerate(hardest))):
+        false, true, _ = score.roc.thinned(_POINTS)  # type: ignore[union-attr]
+        series[f"{score.name}: area {score.auc:.4f}", "other" if place else "val"] = list(zip(false, true, strict=True))
+    others = "the other classes" if len(hardest) == len(scores) else f"the next {_CURVES - 1} classes"
+    legend = [("val", f"{hardest[0].name}, the hardest to tell"), ("other", others)] if hardest else []
+    return charts.line_chart(
+        "Telling each class from the others (ROC)",
+        series,
+        x_label="of the other classes, taken for this one",
+        x_range=(0, 1),
+        y_range=(0, 1),
+        percent=True,
+        diagonal=True,
+        marks=False,
+        legend=legend[: len(hardest)],
+        note="The lower the bar for naming a class, the more of its images are found (up), and the more others are taken for "
+        "it (to the right). The dashed line is guessing. The area below a curve is the AUC of its class.",
     )
 
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from .. import figures
 from ..metrics import Evaluation
 from .answers import Answers, percent
-from .pixels import coloured, png
+from .pixels import coloured, embedded
 
 LARGEST_TABLE = 26  # classes; beyond, a cell of a table is too small for a number
 _THUMBNAIL = 64  # pixels
@@ -77,7 +77,7 @@ def confusion(answers: Answers) -> Confusion:
     pairs = sorted(wrong, key=lambda cell: -cell.size)[:_PAIRS]
     if len(scores.class_names) > LARGEST_TABLE:
         share = scores.confusion / np.maximum(scores.confusion.sum(axis=1, keepdims=True), 1)
-        picture = png(coloured(np.sqrt(share), figures.AMOUNTS, 0, 1))
+        picture = embedded(coloured(np.sqrt(share), figures.AMOUNTS, 0, 1))
         return Confusion(scores.class_names, [], pairs, picture, *_thumbnails(answers, pairs))
     totals = scores.confusion.sum(axis=1)
     rows = list(zip(scores.class_names, map(int, totals), matrix, strict=True))
@@ -111,7 +111,7 @@ def _thumbnails(answers: Answers, cells: list[Cell]) -> tuple[dict[str, list[int
         images[cell.key] = [int(i) for i in order[:most]]
     thumbnails: dict[int, tuple[str, str]] = {}
     for i in (i for chosen in images.values() for i in chosen):
-        thumbnails[i] = (png(_displayed(answers, i), _THUMBNAIL), answers.words(i))
+        thumbnails[i] = (embedded(_displayed(answers, i), _THUMBNAIL), answers.words(i))
     return images, thumbnails
 
 

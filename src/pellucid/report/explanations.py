@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 
 from .. import explain, figures
 from ..model import Sequential
-from .answers import Answers, Picture
-from .pixels import overlay, png
+from .answers import LARGEST, Answers, Picture
+from .pixels import embedded, overlay
 
 
 class View(NamedTuple):
@@ -49,7 +49,7 @@ def explained(model: Sequential, answers: Answers, images: list[int]) -> list[Ex
     for n, image in enumerate(images):
         views = [
             _view(f"speaks for {names[said[n]]}", shown[n], cam, n),
-            _view(f"missed when hidden, for {names[said[n]]}", shown[n], hidden, n),
+            _view(f"red is needed for {names[said[n]]}", shown[n], hidden, n),
             _view(f"would speak for {names[label[n]]}", shown[n], cam_of_label, n)
             if said[n] != label[n]
             else _view("changes the answer most", shown[n], smooth, n),
@@ -64,7 +64,8 @@ def _view(title: str, image: NDArray, found: explain.Attribution, n: int) -> Vie
     heat = found.heat[n]
     nothing = "" if heat.any() else " (nothing does)"
     return View(
-        f"{found.method[0].upper()}{found.method[1:]}: {title}{nothing}", png(overlay(image, heat, found.signed))
+        f"{found.method[0].upper()}{found.method[1:]}: {title}{nothing}",
+        embedded(overlay(image, heat, found.signed), LARGEST),
     )
 
 

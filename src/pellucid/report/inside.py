@@ -8,16 +8,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .. import explain, figures
+from ..explain.dead import few_left
 from ..explain.filters import convolutions
 from ..explain.network import layers_of
 from ..model import Sequential
 from ..summary import Summary
-from .pixels import coloured, png, sheet
+from .pixels import coloured, embedded, sheet
 
 SAMPLE = 256  # images looked at for statistics and favourites
 _FILTERS, _COLUMNS = 64, 8  # of a layer that reads one or three channels
 _DEEP, _READ, _LAYERS = 6, 12, 3
 _MAP_LAYERS, _CHANNELS, _LARGEST_MAP = 8, 8, 64
+_BRIGHT = 99.5  # percent: a few glaring pixels would leave the others dark
 _EXCITED, _FAVOURITES, _THUMBNAIL = 6, 6, 64
 
 
@@ -55,7 +57,9 @@ class Excited(NamedTuple):
 
 
 class LayerRow(NamedTuple):
-    """A line of the table of layers; ``share`` is that of all multiply-adds, ``dead`` how many of ``outputs`` never change."""
+    """A line of the table of layers; ``share`` is that of all multiply-adds, ``dead`` how many of ``outputs`` never fire, which
+    is ``worrying`` where few others are left.
+    """
 
     depth: int
     name: str
@@ -68,6 +72,7 @@ class LayerRow(NamedTuple):
     sees: str
     dead: int
     outputs: int
+    worrying: bool
 
 
 def kernels(model: Sequential) -> list[Kernels]:
@@ -91,7 +96,7 @@ def _kernels(path: str, weights: NDArray) -> Kernels:
             tiles = coloured(shown[..., 0], figures.SIGNED, -top, top)
             how = "red adds, blue takes away, white is zero"
         return Kernels(
-            path, f"{_of(len(shown), count)} filters of {size}, {how}", png(sheet(tiles, _COLUMNS)), _COLUMNS
+            path, f"{_of(len(shown), count)} filters of {size}, {how}", embedded(sheet(tiles, _COLUMNS)), _COLUMNS
         )
     shown = weights[:_DEEP, :, :, :_READ].transpose(0, 3, 1, 2)  # (filters, channels, KH, KW)
     tiles = coloured(shown.reshape(-1, kh, kw), figures.SIGNED, -top, top)
@@ -99,7 +104,7 @@ def _kernels(path: str, weights: NDArray) -> Kernels:
         f"{_of(shown.shape[0], count)} filters of {size}, a row each; a column for each of {_of(shown.shape[1], channels)} "
         "channels they read; red adds, blue takes away"
     )
-    return Kernels(path, words, png(sheet(tiles, shown.shape[1])), shown.shape[1])
+    return Kernels(path, words, embedded(sheet(tiles, shown.shape[1])), shown.shape[1])
 
 
 def maps(model: Sequential, image: NDArray) -> list[Maps]:
@@ -109,10 +114,10 @@ def maps(model: Sequential, image: NDArray) -> list[Maps]:
     found = []
     for path, output in explain.activations(model, image, chosen).items():
         values = output[0]
-        low, high = float(min(values.min(), 0)), float(values.max())
+        low, high = float(min(values.min(), 0)), float(np.percentile(values, _BRIGHT)) or float(values.max())
         strongest = np.argsort(-values.mean(axis=(0, 1)), kind="stable")[:_CHANNELS]
         pictures = [
-            (int(c), png(coloured(values[:, :, c], figures.AMOUNTS, low, high), _LARGEST_MAP)) for c in strongest
+            (int(c), embedded(coloured(values[:, :, c], figures.AMOUNTS, low, high), _LARGEST_MAP)) for c in strongest
         ]
         found.append(Maps(path, "×".join(map(str, values.shape)), pictures))
     return found
@@ -137,16 +142,15 @@ def _favourites(model: Sequential, x: NDArray, best: explain.Favourites, filter:
         left, top = max(box.left, 0), max(box.top, 0)
         right, bottom = min(box.right, width), min(box.bottom, height)
         frame = (100 * left / width, 100 * top / height, 100 * (right - left) / width, 100 * (bottom - top) / height)
-        uri = png(figures.displayable(x[image : image + 1])[0], _THUMBNAIL)
+        uri = embedded(figures.displayable(x[image : image + 1])[0], _THUMBNAIL)
         found.append(Favourite(uri, float(best.values[filter, place]), frame))
     return found
 
 
 def layer_rows(model: Sequential, summary: Summary, x: NDArray | None) -> list[LayerRow]:
-    """The table of layers; ``x`` are the images that dead outputs are looked for with."""
-    dead: dict[str, int] = {}
-    if x is not None:
-        dead = {path: int(found.dead.sum()) for path, found in explain.filter_statistics(model, x).items()}
+    """The table of layers; ``x`` are the images that dead units are looked for with."""
+    dead = {} if x is None else explain.dead_units(model, x)
+    worrying = few_left(dead)
     return [
         LayerRow(
             row.depth,
@@ -158,8 +162,9 @@ def layer_rows(model: Sequential, summary: Summary, x: NDArray | None) -> list[L
             row.multiply_adds,
             row.multiply_adds / max(summary.multiply_adds, 1),
             row.receptive_field.replace("x", "×"),
-            dead.get(row.path, 0),
+            int(dead[row.path].sum()) if row.path in dead else 0,
             row.output_shape[-1],
+            row.path in worrying,
         )
         for row in summary.rows
     ]

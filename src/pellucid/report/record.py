@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shlex
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from ..config import RunConfig, read
@@ -34,6 +35,12 @@ class Record:
     def name(self) -> str:
         """The name of the folder."""
         return self.folder.path.resolve().name
+
+    @property
+    def source(self) -> str:
+        """What the data are called: their name, or that of their file or folder."""
+        source = str(self.config.data.source)
+        return Path(source).name or source
 
     @property
     def settings(self) -> list[tuple[str, str]]:

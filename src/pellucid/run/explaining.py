@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from .. import explain, figures
 from ..errors import DataError, PellucidError, nearest
 from ..explain import figures as draw
+from ..explain.dead import in_words
 from ..explain.features import penultimate
 from ..explain.filters import convolutions
 from ..explain.network import class_name
@@ -148,15 +149,13 @@ def _favourites(request: Request) -> Explanation:
 def _statistics(request: Request) -> Explanation:
     x, _ = request.images()
     found = explain.filter_statistics(request.model, x)
-    dead = {path: int(row.dead.sum()) for path, row in found.items() if row.dead.any()}
-    listed = ", ".join(f"{count} of {len(found[path].mean)} in {path}" for path, count in dead.items())
-    words = f"On {len(x):,} images, outputs that never change (dead): {listed or 'none'}."
     arrays = {
         f"{path}/{name}": getattr(row, name)
         for path, row in found.items()
         for name in ("mean", "std", "active", "dead")
     }
-    return Explanation(draw.filter_statistics(found), words, arrays)
+    dead = {path: row.dead for path, row in found.items() if row.rectified}
+    return Explanation(draw.filter_statistics(found), in_words(dead, len(x)), arrays)
 
 
 def _flow(request: Request) -> Explanation:

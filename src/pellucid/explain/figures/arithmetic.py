@@ -123,7 +123,9 @@ def _numbers(
             number = f"{table[i, j]:+.1e}" if scientific else f"{table[i, j]:+.2f}"
             number = number if table[i, j] else "0"
             text = "padding" if padding and size == 8 else "" if padding else number
-            axes.text(j, i, text, ha="center", va="center", fontsize=size - 1.5 * scientific - padding)
+            colour = "white" if abs(table[i, j]) > 0.75 * top and not padding else figures.INK
+            small = size - 1.5 * scientific - padding
+            axes.text(j, i, text, ha="center", va="center", fontsize=small, color=colour)
     axes.set_xticks(np.arange(table.shape[1] + 1) - 0.5, minor=True)
     axes.set_yticks(np.arange(table.shape[0] + 1) - 0.5, minor=True)
     axes.grid(which="minor", color="white", linewidth=1)

@@ -19,10 +19,9 @@ if TYPE_CHECKING:
 def filter_statistics(found: Mapping[str, FilterStatistics]) -> Figure:
     """For each layer, from the input down: how often each filter puts out more than zero, and how large its outputs are."""
     rows = list(found.values())
-    dead = sum(int(row.dead.sum()) for row in rows)
-    title = f"Filters at work: {dead or 'none'} dead" + (
-        " (orange crosses): their output never changes" if dead else ""
-    )
+    dead = sum(int(row.dead.sum()) for row in rows if row.rectified)
+    crosses = " (orange crosses: the same output for every image)" if any(row.dead.any() for row in rows) else ""
+    title = f"Filters at work: {f'{dead:,}' if dead else 'none'} dead{crosses}"
     figure = canvas(8.6, 0.42 * len(rows) + 1.2, title)
     left, right = figure.subplots(1, 2, sharey=True)
     positive = [abs(value) for row in rows for value in row.mean if abs(value) > 1e-6]
@@ -45,5 +44,5 @@ def filter_statistics(found: Mapping[str, FilterStatistics]) -> Figure:
 
 
 def _label(row: FilterStatistics) -> str:
-    dead = int(row.dead.sum())
+    dead = int(row.dead.sum()) if row.rectified else 0  # pooling passes on what died before it
     return f"{row.layer} ({len(row.mean)}{f', {dead} dead' if dead else ''})"
