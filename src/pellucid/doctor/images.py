@@ -23,7 +23,7 @@ def unreadable_data(trouble: str) -> Findings:
         "unreadable data",
         "warning",
         f"The data could not be read, so only the rest was examined: {trouble}",
-        "Bring the data back, or say where they are now with --data-dir.",
+        "Bring the data back to where they were; --data-dir says where official files lie now.",
     )
 
 

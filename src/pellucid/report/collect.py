@@ -107,7 +107,7 @@ def collect(path: str | os.PathLike[str], *, images: int = 6, overrides: Mapping
 
 
 def curves(record: Record) -> list[Chart]:
-    """Loss, accuracy and speed by epoch, and the learning rate where it changes."""
+    """Loss and accuracy by epoch, the speed if there are several, and the learning rate if it changes."""
     rows = record.rows
 
     def chart(title: str, names: dict[str, tuple[str, str]], **settings: Any) -> Chart | None:
@@ -120,7 +120,9 @@ def curves(record: Record) -> list[Chart]:
         chart("Loss", {f"{part}_loss": kind for part, kind in parts.items()}, note=best),
         chart("Accuracy", {f"{part}_accuracy": kind for part, kind in parts.items()}, percent=True),
         chart("Learning rate", {"learning_rate": ("rate at the end of the epoch", "rate")}) if len(rates) > 1 else None,
-        chart("Speed of training", {"images_per_second": ("images per second", "rate")}, note=_COMPILED),
+        chart("Speed of training", {"images_per_second": ("images per second", "rate")}, note=_COMPILED)
+        if len(rows) > 1
+        else None,
     ]
     return [each for each in drawn if each is not None]
 
@@ -160,12 +162,16 @@ def _roc(answers: Answers) -> Chart | None:
     """One class against the others, for each class; of many classes the ten that are hardest to tell from the others."""
     scores = [score for score in answers.evaluation.classes if score.roc is not None]
     hardest = sorted(scores, key=lambda score: score.auc or 0.0)[:_CURVES]
+    if not hardest:
+        return None
     series = {}
-    for place, score in reversed(list(enumerate(hardest))):
+    for place, score in reversed(list(enumerate(hardest))):  # the hardest last, above the others
         false, true, _ = score.roc.thinned(_POINTS)  # type: ignore[union-attr]
         series[f"{score.name}: area {score.auc:.4f}", "other" if place else "val"] = list(zip(false, true, strict=True))
-    others = "the other classes" if len(hardest) == len(scores) else f"the next {_CURVES - 1} classes"
-    legend = [("val", f"{hardest[0].name}, the hardest to tell"), ("other", others)] if hardest else []
+    others = "the others" if len(hardest) == len(scores) else f"the next {_CURVES - 1}"
+    legend = [("val", f"{hardest[0].name}, the hardest to tell"), ("other", others)]
+    if hardest[0].auc == 1:
+        legend = [("val", "every class, without a mistake")]
     return charts.line_chart(
         "Telling each class from the others (ROC)",
         series,
@@ -175,7 +181,7 @@ def _roc(answers: Answers) -> Chart | None:
         percent=True,
         diagonal=True,
         marks=False,
-        legend=legend[: len(hardest)],
+        legend=legend,
         note="The lower the bar for naming a class, the more of its images are found (up), and the more others are taken for "
         "it (to the right). The dashed line is guessing. The area below a curve is the AUC of its class.",
     )
