@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 import os
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ParamSpec
@@ -35,6 +36,8 @@ SIGNED = "RdBu_r"  # blue below zero, white at zero, red above
 HEAT = "inferno"  # laid over pictures
 
 SUFFIXES = (".png", ".svg", ".pdf", ".jpg")
+
+_LETTERS = 24  # of a name
 
 _STYLE: Any = {
     "figure.facecolor": "white",
@@ -103,11 +106,22 @@ def save(figure: Figure, path: str | os.PathLike[str]) -> Path:
     if path.suffix.lower() not in SUFFIXES:
         raise PellucidError(f"A figure cannot be written to {str(path)!r}. {nearest(path.suffix, SUFFIXES)}")
     kind = path.suffix.lower()[1:]
-    with matplotlib.rc_context():
+    with matplotlib.rc_context(), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Glyph .* missing from")  # a box stands for it
         matplotlib.rcdefaults()
         matplotlib.rcParams.update(_STYLE)
         write_atomically(path, lambda temporary: figure.savefig(temporary, format=kind))
     return path
+
+
+def label(name: str) -> str:
+    """A name that a user gave, fit for a figure: not long, and no formula, which "$" begins in Matplotlib.
+
+    >>> label("cat"), label("5 $ or less"), label("a name that takes all the room there is")
+    ('cat', '5 \\\\$ or less', 'a name that takes all t…')
+    """
+    short = name if len(name) <= _LETTERS else f"{name[: _LETTERS - 1].rstrip()}…"
+    return short.replace("$", r"\$")
 
 
 def picture(axes: Axes, image: NDArray, title: str = "", **settings: Any) -> Any:

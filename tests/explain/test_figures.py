@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import warnings
 
 import numpy as np
 import pytest
@@ -131,6 +132,39 @@ def test_figures_are_written_in_many_formats(ending, tmp_path):
 def test_images_of_any_kind_become_displayable(x, expected):
     np.testing.assert_allclose(figures.displayable(x.reshape(1, 1, 3, 1)).ravel(), expected, rtol=1e-6)
     assert figures.displayable(np.zeros((2, 4, 4, 5))).shape == (2, 4, 4, 1)
+
+
+@pytest.mark.filterwarnings("ignore:Glyph")
+@pytest.mark.parametrize("name", ["feature_map", "ablation", "class scores", "confusion", "roc", "mistakes"])
+def test_names_of_any_kind_are_written_as_they_are_and_leave_room(name, tmp_path, monkeypatch):
+    """Dollars begin no formula, what no font has is a box, and long names are cut."""
+    names = (
+        "$\\frac$",
+        "a$b$",
+        "🐈 犬",
+        "a name so long that it would push everything else out of the figure",
+        "100 %",
+    )
+    monkeypatch.setitem(globals(), "NAMES", names)
+    figure = FIGURES[name](MODELS["plain"]())
+    seen, _ = headings(figure)
+    axes = figure.axes[-1 if name == "class scores" else 0]
+    texts = [*seen, *(t.get_text() for axes in figure.axes for t in [*axes.get_yticklabels(), *axes.texts])]
+    assert any("a name so long that it…" in text for text in texts)
+    assert axes.get_position().width > 0.3 or name == "mistakes"
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        figures.save(figure, tmp_path / "figure.png")
+
+
+def test_of_many_classes_those_that_change_most_are_shown():
+    drops = np.zeros((3, 100))
+    drops[1, 70:95] = np.linspace(0.1, 0.4, 25)
+    found = explain.Ablation("conv1", 200, 1.0, 0.0, np.zeros(3), np.zeros(3), drops)
+    lower = draw.ablation(found).axes[1]
+    assert [label.get_text() for label in lower.get_yticklabels()] == [str(k) for k in range(75, 95)]
+    x, y = np.random.default_rng(0).normal(size=(100, 2)), np.arange(100)
+    assert draw.feature_map(x, y).axes[0].get_legend() is None
 
 
 def test_figures_that_make_no_sense_are_refused():

@@ -294,6 +294,14 @@ def test_heat_covers_the_image_only_where_it_is_strong():
     np.testing.assert_allclose(overlay(image, 0 * heat, signed=False), 0.5, atol=1e-6)  # no heat at all
 
 
+def test_photographs_of_any_size_take_little_room():
+    """Noise is the worst there is; as PNG it would have 50 kB a picture, and the page more than its 5 MB."""
+    photograph = np.random.default_rng(0).random((224, 300, 3))
+    uri = embedded(photograph, 128)
+    assert uri.startswith("data:image/jpeg;base64,")
+    assert len(uri) < 20_000
+
+
 def test_small_pictures_keep_their_pixels():
     import base64
     import io

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .. import figures
-from ..figures import canvas, displayable, drawn, picture
+from ..figures import canvas, displayable, drawn, label, picture
 from .evaluation import Evaluation
 from .intervals import wilson_interval
 
@@ -23,7 +23,7 @@ _CURVES = 10  # more than so many ROC curves cannot be told apart
 @drawn
 def confusion_matrix(found: Evaluation) -> Figure:
     """Rows are what images are, columns what they were taken for; the colour is the share of the row."""
-    counts, names = found.confusion, found.class_names
+    counts, names = found.confusion, [label(name) for name in found.class_names]
     share = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
     side = float(np.clip(1.6 + 0.5 * len(names), 3.6, 12))
     title = f"Confusion matrix: {100 * found.accuracy:.1f} % of {found.images:,} images are on the diagonal"
@@ -60,7 +60,7 @@ def roc_curves(found: Evaluation) -> Figure:
             "-" if place < 7 else "--",
         )  # yellow, the eighth, is too pale for a line
         false, true, _ = score.roc  # type: ignore[misc]
-        axes.plot(false, true, style, color=colour, linewidth=1.4, label=f"{score.name} {score.auc:.3f}")
+        axes.plot(false, true, style, color=colour, linewidth=1.4, label=f"{label(score.name)} {score.auc:.3f}")
     axes.plot([0, 1], [0, 1], ":", color=figures.FAINT, linewidth=1, label="guessing 0.500")
     axes.set(xlabel="false alarms: share of other classes taken for it", ylabel="found: share of the class recognised")
     axes.set(xlim=(-0.01, 1.01), ylim=(-0.01, 1.01), aspect="equal")
@@ -118,7 +118,7 @@ def class_scores(found: Evaluation) -> Figure:
         markersize=5,
         label="precision: of those named so, right",
     )
-    axes.set_yticks(places, [score.name for score in scores])
+    axes.set_yticks(places, [label(score.name) for score in scores])
     axes.set(xlim=(0, 1.02), ylim=(-0.6, len(scores) - 0.4), xlabel="share (bars: 95 % interval)")
     axes.grid(axis="x", color="#DDDDDD", linewidth=0.6)
     axes.set_axisbelow(True)
@@ -138,8 +138,8 @@ def mistakes(found: Evaluation, images: NDArray, count: int = 20) -> Figure:
     for axes in grid.flat:
         axes.set_axis_off()
     for axes, mistake in zip(grid.flat, chosen, strict=False):
-        said = f"said {mistake.predicted} {100 * mistake.confidence:.0f} %"
-        truth = f"is {mistake.label} ({100 * mistake.probability:.1f} %)"
+        said = f"said {label(mistake.predicted)} {100 * mistake.confidence:.0f} %"
+        truth = f"is {label(mistake.label)} ({100 * mistake.probability:.1f} %)"
         picture(axes, displayable(images[mistake.image : mistake.image + 1])[0])
         axes.set_title(f"{said}\n{truth}", fontsize=8)
     return figure

@@ -121,7 +121,9 @@ def _filters(request: Request) -> Explanation:
 
 def _arithmetic(request: Request) -> Explanation:
     place = {"row": request.row, "column": request.column, "filter": request.filter}
-    layer = request.layer or next(iter(convolutions(request.model)), "")
+    layer = request.layer or next(iter(convolutions(request.model)), None)
+    if layer is None:
+        raise PellucidError("The network has no convolution: name a pooling layer with --layer, if it has one.")
     step = explain.arithmetic(request.model, request.picture(), layer, classes=request.class_, **place)
     arrays = {name: value for name, value in vars(step).items() if isinstance(value, np.ndarray)}
     return Explanation(draw.arithmetic(step), str(step), arrays)

@@ -14,7 +14,7 @@ from ..ablation import Ablation
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-_MOST = 16  # filters by class
+_MOST, _CLASSES = 16, 20  # filters by class
 
 
 @drawn
@@ -36,11 +36,18 @@ def ablation(found: Ablation, class_names: Sequence[str] = ()) -> Figure:
     )
     ticks = np.arange(len(order)) if len(order) <= 64 else np.arange(0, len(order), len(order) // 32)
     upper.set_xticks(ticks, order[ticks], fontsize=6, rotation=90 if len(order) > 24 else 0)
-    drops = 100 * found.class_drop[order[:count]].T
+    worst = np.nanmax(np.abs(found.class_drop[order[:count]]), axis=0, initial=-1)  # -1 for classes without images
+    shown_classes = np.sort(np.argsort(-worst, kind="stable")[: min(_CLASSES, int((worst >= 0).sum()))])
+    drops = 100 * found.class_drop[order[:count]][:, shown_classes].T  # (classes, filters)
     top = float(np.nanmax(np.abs(drops), initial=0)) or 1.0
     shown = lower.imshow(drops, cmap=figures.SIGNED, vmin=-top, vmax=top, aspect="auto")
     lower.set_xticks(range(count), order[:count], fontsize=7)
-    lower.set_yticks(range(len(names)), names, fontsize=7 if len(names) <= 20 else 4)
-    lower.set(xlabel=f"filter, the {count} most valuable", title="which classes lose: fall of their recall")
+    lower.set_yticks(range(len(shown_classes)), [figures.label(names[k]) for k in shown_classes], fontsize=7)
+    which = (
+        "which classes lose"
+        if len(shown_classes) == len(names)
+        else f"the {len(shown_classes)} classes that change most"
+    )
+    lower.set(xlabel=f"filter, the {count} most valuable", title=f"{which}: fall of their recall")
     figure.colorbar(shown, ax=lower, label="points (red: lost)")
     return figure

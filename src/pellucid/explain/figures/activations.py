@@ -70,6 +70,6 @@ def activation_maps(
 def _bars(axes: Axes, model: Sequential, x: NDArray) -> None:
     row = as_probabilities(model.predict(x), model.final_activation)[0]
     best = np.argsort(-row, kind="stable")[:_BARS][::-1]
-    axes.barh([class_name(model, int(k)) for k in best], row[best], color=figures.BLUE)
+    axes.barh([figures.label(class_name(model, int(k))) for k in best], row[best], color=figures.BLUE)
     axes.set(xlim=(0, 1), title="the answer: probability of each class")
     axes.tick_params(labelsize=7)

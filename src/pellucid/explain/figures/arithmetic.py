@@ -65,7 +65,7 @@ def _pooling(step: Step) -> Figure:
         _numbers(back, step.gradient.dpatch[:, :, 0], winner=step.winner, scientific=True)
         share = "the winner gets it all" if step.winner else "each gets its share"
         back.set_title(f"the way back: {share}")
-        back.set_xlabel(f"gradient of the {step.gradient.score}", fontsize=8)
+        back.set_xlabel(f"gradient of the {figures.label(step.gradient.score)}", fontsize=8)
     return figure
 
 
@@ -184,9 +184,8 @@ def _way_back(figure: Figure, grid: Any, row: int, step: Step, names: list[str])
         axes.set_title(head)
     through = f"before {step.activation}: {gradient.dz:+.2e}\n" if step.activation else ""
     nothing = "so nothing goes back from here" if gradient.dz == 0 else f"shown here for {names[c]}"
-    numbers = (
-        f"The way back, for the {gradient.score}\n\ngradient by the answer: {gradient.dy:+.2e}\n{through}{nothing}"
-    )
+    score = figures.label(gradient.score)
+    numbers = f"The way back, for the {score}\n\ngradient by the answer: {gradient.dy:+.2e}\n{through}{nothing}"
     why = (
         "Every place where the window lay passes such numbers back.\n"
         "Added up over all places they are the gradient of the input,\n"

@@ -35,7 +35,7 @@ def attribution(model: Sequential, x: NDArray, found: Attribution) -> Figure:
     for row, image, heat, answer, number, score in zip(
         grid, images, found.heat, said, found.classes, found.scores, strict=True
     ):
-        name = class_name(model, int(number))
+        name = figures.label(class_name(model, int(number)))
         picture(row[0], image, f"answer: {answer}")
         scale = _scale(heat, found.signed)
         shown = picture(row[1], heat, f"{name}: {found.score.partition(',')[0]} {score:.2f}", **scale)

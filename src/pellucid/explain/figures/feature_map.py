@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 _MARKERS = "oDs^v"
+_LEGEND = 24  # classes
 
 
 @drawn
@@ -27,24 +28,36 @@ def feature_map(
     figure = canvas(7.4, 5.2, f"{len(points):,} images as the last layer sees them{f' ({how})' if how else ''}")
     axes = figure.subplots()
     size = float(np.clip(9000 / len(points), 8, 36))
-    for k, name in enumerate(names):
+    there = [k for k in range(len(names)) if (y == k).any()]
+    for k in there:
         mine = points[y == k]
         colour = figures.COLOURS[k % len(figures.COLOURS)]
         marker = _MARKERS[k % len(_MARKERS)]
-        axes.scatter(mine[:, 0], mine[:, 1], size, color=colour, marker=marker, alpha=0.75, linewidth=0, label=name)
+        axes.scatter(
+            mine[:, 0],
+            mine[:, 1],
+            size,
+            color=colour,
+            marker=marker,
+            alpha=0.75,
+            linewidth=0,
+            label=figures.label(names[k]),
+        )
     if predicted is not None and (predicted != y).any():
         wrong = points[predicted != y]
         label = f"taken for another ({len(wrong):,})"
         axes.scatter(
             wrong[:, 0], wrong[:, 1], 1.9 * size, facecolor="none", edgecolor=figures.INK, linewidth=0.5, label=label
         )
-    there = [k for k in range(len(names)) if (y == k).any()]
     middles = _apart(np.array([np.median(points[y == k], axis=0) for k in there]), np.ptp(points, axis=0))
     for k, middle in zip(there, middles, strict=True):
         box = {"facecolor": "white", "edgecolor": "none", "alpha": 0.75, "pad": 1.2}
-        axes.text(middle[0], middle[1], names[k], ha="center", va="center", fontsize=8, weight="bold", bbox=box)
+        axes.text(
+            middle[0], middle[1], figures.label(names[k]), ha="center", va="center", fontsize=8, weight="bold", bbox=box
+        )
     axes.set(xticks=[], yticks=[], xlabel="near each other: alike for the network; the axes have no unit")
-    axes.legend(loc="center left", bbox_to_anchor=(1.01, 0.5), markerscale=1.3)
+    if len(there) <= _LEGEND:  # beyond, nobody could tell their colours apart; the names stand among the points
+        axes.legend(loc="center left", bbox_to_anchor=(1.01, 0.5), markerscale=1.3)
     return figure
 
 

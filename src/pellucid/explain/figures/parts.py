@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from ...figures import displayable
+from ...figures import displayable, label
 from ...metrics import as_probabilities
 from ...model import Sequential
 from ..network import class_name
@@ -22,7 +22,7 @@ def originals(model: Sequential, x: NDArray) -> NDArray:
 def answers(model: Sequential, x: NDArray) -> list[str]:
     """What the model says to each image: "cat 83 %"."""
     rows = as_probabilities(model.predict(x), model.final_activation)
-    return [f"{class_name(model, int(row.argmax()))} {100 * row.max():.0f} %" for row in rows]
+    return [f"{label(class_name(model, int(row.argmax())))} {100 * row.max():.0f} %" for row in rows]
 
 
 def grey(image: NDArray) -> NDArray:
