@@ -22,6 +22,7 @@ CALLS = {
         [s := explain.arithmetic(m, X[:1], "conv1", row=2, column=3, filter=1), s.total, s.gradient.dz][1:]
     ),
     "cluster_filters": lambda m, b: explain.cluster_filters(m, X, "conv1", batch_size=b).correlation,
+    "dead_units": lambda m, b: np.concatenate([u.astype(int) for u in explain.dead_units(m, X, batch_size=b).values()]),
     "default_layer": lambda m, b: np.array([len(explain.default_layer(m))]),
     "feature_map": lambda m, b: np.abs(explain.feature_map(m, X, batch_size=b)),
     "features": lambda m, b: explain.features(m, X, batch_size=b),

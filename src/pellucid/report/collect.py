@@ -164,7 +164,7 @@ def _roc(answers: Answers) -> Chart | None:
     hardest = sorted(scores, key=lambda score: score.auc or 0.0)[:_CURVES]
     if not hardest:
         return None
-    series = {}
+    series: dict[tuple[str, str], charts.Points] = {}
     for place, score in reversed(list(enumerate(hardest))):  # the hardest last, above the others
         false, true, _ = score.roc.thinned(_POINTS)  # type: ignore[union-attr]
         series[f"{score.name}: area {score.auc:.4f}", "other" if place else "val"] = list(zip(false, true, strict=True))

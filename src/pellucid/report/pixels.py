@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,10 +29,10 @@ def embedded(pixels: NDArray, largest: int | None = None) -> str:
     values = np.clip(np.nan_to_num(np.asarray(pixels, np.float32)), 0, 1)
     values = values[:, :, 0] if values.ndim == 3 and values.shape[2] == 1 else values
     image = Image.fromarray(np.round(255 * values).astype(np.uint8))
-    format, settings = "png", {"optimize": True}
+    format, settings = "png", dict[str, Any](optimize=True)
     if largest is not None and max(image.size) > largest:
         image.thumbnail((largest, largest))
-        format, settings = "jpeg", {"quality": 88}
+        format, settings = "jpeg", dict[str, Any](quality=88)
     file = io.BytesIO()
     image.save(file, format, **settings)
     return f"data:image/{format};base64," + base64.b64encode(file.getvalue()).decode()

@@ -173,7 +173,7 @@ def _flow(request: Request) -> Explanation:
 def _ablation(request: Request) -> Explanation:
     x, y = request.images()
     found = explain.ablation(request.model, x, y, request.a_layer())
-    best = ", ".join(f"{k} (loss +{found.loss_rise[k]:.3f})" for k in found.ranking[:5])
+    best = ", ".join(f"{k} (loss {found.loss_rise[k]:+.3f})" for k in found.ranking[:5])
     words = f"{found.layer} on {found.images:,} images, {100 * found.accuracy:.1f} % right: the most valuable filters are {best}."
     arrays = {"loss_rise": found.loss_rise, "accuracy_drop": found.accuracy_drop, "class_drop": found.class_drop}
     return Explanation(draw.ablation(found, request.model.class_names), words, arrays)
