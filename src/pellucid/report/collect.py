@@ -116,11 +116,14 @@ def curves(record: Record) -> list[Chart]:
     parts = {"train": ("training", "train"), "val": ("validation", "val")}
     best = f"The model that was kept is that of epoch {record.best['epoch']}." if record.best else ""
     rates = {rate for _, rate in numbers(rows, "learning_rate")}
+    top = 1.05 * max((speed for _, speed in numbers(rows, "images_per_second")), default=1.0)
     drawn = [
         chart("Loss", {f"{part}_loss": kind for part, kind in parts.items()}, note=best),
         chart("Accuracy", {f"{part}_accuracy": kind for part, kind in parts.items()}, percent=True),
         chart("Learning rate", {"learning_rate": ("rate at the end of the epoch", "rate")}) if len(rates) > 1 else None,
-        chart("Speed of training", {"images_per_second": ("images per second", "rate")}, note=_COMPILED)
+        chart(
+            "Speed of training", {"images_per_second": ("images per second", "rate")}, y_range=(0, top), note=_COMPILED
+        )
         if len(rows) > 1
         else None,
     ]
