@@ -61,6 +61,7 @@ KINDS: dict[str, tuple[str, list[str]]] = {
     "plain-plateau": (PLAIN, ["--optimizer", "rmsprop", "--schedule", "plateau:patience=0", "--views", "mirror"]),
     "deep-one-cycle": (DEEP, ["--optimizer", "adamw", "--schedule", "one_cycle", "--accumulate", "3"]),
     "plain-no-shuffle": (PLAIN, ["--optimizer", "adagrad", "--no-shuffle", "--limit-batches", "5"]),
+    "deep-float64": (DEEP, ["--optimizer", "adam", "--schedule", "cosine", "--averages", "ema"]),
 }
 EPOCHS = 40
 
@@ -141,7 +142,8 @@ class Torture:
             settings.write_text(f'[data]\nsource = "{self.place}/digits.npz"\n[model]\nname = "own"\n{network}')
             every = ["--checkpoint.every-steps", "3", "--batch-size", "32", "--epochs", str(EPOCHS), "--seed", "7"]
             arguments = ["train", str(settings), *options, *every, *threads, "--out", str(folder)]
-        command = [sys.executable, "-m", "pellucid", *arguments]
+        program = [str(Path(__file__).with_name("double.py"))] if kind.endswith("float64") else ["-m", "pellucid"]
+        command = [sys.executable, *program, *arguments]
         pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
         return subprocess.Popen(command, **pipes, preexec_fn=_as_in_a_shell)  # type: ignore[call-overload]
 

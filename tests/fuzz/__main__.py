@@ -8,6 +8,7 @@ nothing, end in time, and take no more memory than small files deserve.
 
 import argparse
 import os
+import shutil
 import sys
 import tempfile
 from pathlib import Path
@@ -40,9 +41,7 @@ def main() -> None:
             print(bug, flush=True)
         found += len(report.bugs)
         if not report.bugs:
-            for path in folder.iterdir():
-                path.unlink()
-            folder.rmdir()
+            shutil.rmtree(folder)
     sys.exit(1 if found else 0)
 
 

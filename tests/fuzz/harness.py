@@ -59,6 +59,7 @@ def fuzz(reader: Reader, count: int, seed: int, folder: Path, *, first: int = 0,
     """
     report, seeds = Report(), reader.seeds()
     for name, content in reader.beside.items():
+        (folder / name).parent.mkdir(exist_ok=True)
         (folder / name).write_bytes(content)
     for name, content in seeds:  # what is loaded lazily is loaded before anybody looks; and a sound file is read
         (folder / name).write_bytes(content)
@@ -81,7 +82,7 @@ def fuzz(reader: Reader, count: int, seed: int, folder: Path, *, first: int = 0,
                 if not 10 < len(str(error)) < LONGEST:
                     report.bugs.append(f"number {number}: an error of {len(str(error)):,} letters: {error!s:.300}")
             except (Exception, TooSlow) as error:
-                kept = folder / f"bug-{number}-{name}"
+                kept = folder / f"bug-{number}-{path.name}"
                 kept.write_bytes(content)
                 frames = [line[:300] for line in traceback.format_exception(error)[-5:]]
                 report.bugs.append(f"number {number}, kept in {kept}:\n{''.join(frames)}")

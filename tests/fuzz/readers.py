@@ -28,7 +28,19 @@ from .official import (
 )
 from .own import PICTURE, csv_seeds, damage_csv, damage_image, damage_npz, image_seeds, npz_seeds, read_picture
 from .saved import damage_arrays, read_checkpoint, saved
-from .settings import CONFIG, DATA, LAYERS, ROWS, damage_record, damage_toml, read_config, read_layers, read_record
+from .settings import (
+    CONFIG,
+    DATA,
+    FAILURE,
+    LAYERS,
+    ROWS,
+    RUN,
+    damage_record,
+    damage_toml,
+    read_config,
+    read_layers,
+    read_record,
+)
 
 
 class Reader(NamedTuple):
@@ -43,6 +55,11 @@ class Reader(NamedTuple):
     beside: dict[str, bytes] = {}  # noqa: RUF012 - never changed
 
 
+RECORD = {
+    "data.json": json.dumps(DATA).encode(),
+    "metrics.jsonl": ROWS.encode(),
+    "failures/step-00000005.json": json.dumps(FAILURE).encode(),
+}
 READERS = {
     "model": Reader(
         lambda: [("m.safetensors", saved()[0])], functools.partial(damage_arrays, "pellucid"), pellucid.load
@@ -55,9 +72,10 @@ READERS = {
     "config": Reader(lambda: [("config.toml", CONFIG.encode())], damage_toml, read_config),
     "layers": Reader(lambda: [("net.toml", LAYERS.encode())], damage_toml, read_layers),
     "record": Reader(
-        lambda: [("data.json", json.dumps(DATA).encode()), ("metrics.jsonl", ROWS.encode())],
+        lambda: [*RECORD.items()],
         damage_record,
         read_record,
+        {"config.toml": RUN.encode(), **RECORD},
     ),
     "npz": Reader(npz_seeds, damage_npz, data.load),
     "csv": Reader(csv_seeds, damage_csv, data.load, {"a.png": PICTURE, "b.png": PICTURE}),

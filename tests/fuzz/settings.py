@@ -13,11 +13,13 @@ from typing import Any
 
 import tomli_w
 
-from pellucid import config, training
+from pellucid import config, doctor
 from pellucid.errors import PellucidError
+from pellucid.report.collect import Report, curves
+from pellucid.report.page import render
+from pellucid.report.record import read_record as read_run
 from pellucid.run.networks import build
 from pellucid.run.prepare import compile_model
-from pellucid.run.record import was_concluded
 
 from .mutate import Named, as_json, spoil, spoil_text, spoil_tree
 
@@ -130,8 +132,14 @@ def read_layers(path: Path) -> None:
     config.make({"data.source": "digits", "model.file": str(path)})
 
 
+RUN = '[data]\nsource = "digits"\n'
 DATA = {"data": "Dataset digits", "parts": {"train": 10, "test": 3}, "notes": ["x"], "fingerprint": "00", "files": []}
-ROWS = '{"epoch": 1, "step": 3, "train_loss": 0.5, "seconds": 1.0}\n{"best_epoch": 1, "test_accuracy": 0.9}\n'
+ROWS = (
+    '{"epoch": 1, "step": 3, "train_loss": 0.5, "val_accuracy": 0.4, "images_per_second": 9.5, "seconds": 1.0}\n'
+    '{"epoch": 2, "step": 6, "train_loss": "NaN", "val_accuracy": 0.3, "images_per_second": 9.5, "seconds": 2.0}\n'
+    '{"best_epoch": 1, "test_loss": 0.5, "test_accuracy": 0.9, "test_images": 3}\n'
+)
+FAILURE = {"error": "The loss became nan.", "place": None, "loss": "NaN", "epoch": 1, "step": 5, "images": [4, 7]}
 
 
 def damage_record(chance: random.Random, seed: Named, seeds: Sequence[Named]) -> Named:
@@ -146,4 +154,9 @@ def damage_record(chance: random.Random, seed: Named, seeds: Sequence[Named]) ->
 
 
 def read_record(path: Path) -> None:
-    assert isinstance(was_concluded(training.RunFolder(path.parent)), bool)
+    """The page of a run without a model, which shows all that was written down."""
+    record = read_run(next(parent for parent in path.parents if (parent / "config.toml").is_file()))
+    case = doctor.Case(rows=[row for row in record.rows if "train_loss" in row] or None, failures=record.failures)
+    machine = {"date": "", "machine": {"cpu": "", "cores": 2, "system": ""}, "versions": {}}
+    report = Report(record, record.missing, machine, curves(record), doctor.examine(case), doctor.examined(case))
+    render(report)

@@ -32,6 +32,7 @@ def test_damaged_files_are_read_or_refused_in_words(name, tmp_path, capfd):
 def test_sound_files_are_read(name, tmp_path):
     reader = READERS[name]
     for file, content in reader.beside.items():
+        (tmp_path / file).parent.mkdir(exist_ok=True)
         (tmp_path / file).write_bytes(content)
     refused = 0
     for file, content in reader.seeds():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import inspect
 from collections.abc import Callable, Container, Mapping
 
@@ -56,6 +57,7 @@ def name_of(cause: Callable[..., Findings]) -> str:
     return cause.__name__.replace("_", " ")
 
 
+@functools.cache
 def _needs(cause: Callable[..., Findings]) -> Mapping[str, inspect.Parameter]:
     return inspect.signature(cause).parameters
 

@@ -13,11 +13,9 @@ from .. import data
 from ..config import RunConfig, make, read
 from ..data import Dataset
 from ..data.load import own_path, read_own
-from ..errors import DataError, FileFormatError
+from ..errors import DataError
 from ..model import Sequential, load
-from ..training import RunFolder, latest
-from ..training.progress import Row
-from ..training.strict_json import loads
+from ..training import RunFolder, latest, read_written
 from .case import Case
 from .causes import examine
 from .finding import Finding
@@ -46,12 +44,12 @@ def case_of_run(folder: str | os.PathLike[str], overrides: Mapping[str, Any] | N
     """What is known about a run."""
     run = RunFolder.open(folder)
     config = read(run.config, overrides)
-    model = _last_model(run)
+    model, written = _last_model(run), read_written(run)
     dataset, trouble = _load_if_there(config)
     case = _with_data(dataset, config.training.overfit)
     return Case(
-        rows=_history(run) or None,
-        failures=_failures(run),
+        rows=[row for row in written.rows if "train_loss" in row] or None,
+        failures=written.failures,
         model=model,
         initial=None if model is None else initial_weights(model),
         train=case.train,
@@ -129,25 +127,3 @@ def _with_data(dataset: Dataset | None, overfit: int | None = None) -> Case:
     held_out = {"validation": dataset.validation, "test": dataset.test}
     parts = {name: part for name, part in held_out.items() if part is not None}
     return Case(train=dataset.train, held_out=parts, class_names=dataset.class_names)
-
-
-def _history(run: RunFolder) -> list[Row]:
-    """The rows of all epochs; a last line with the test is none of them."""
-    try:
-        lines = run.metrics.read_text(encoding="utf-8").splitlines()
-        rows = [loads(line) for line in lines if line.strip()]
-    except FileNotFoundError:
-        return []
-    except (OSError, ValueError) as error:
-        raise FileFormatError(f"{run.metrics} cannot be read: {error}.") from error
-    return [row for row in rows if isinstance(row, dict) and row.keys() >= {"epoch", "step", "train_loss"}]
-
-
-def _failures(run: RunFolder) -> list[dict[str, Any]]:
-    found = []
-    for path in sorted(run.failures.glob("step-*.json")):
-        try:
-            found.append(loads(path.read_text(encoding="utf-8")))
-        except (OSError, ValueError) as error:
-            raise FileFormatError(f"{path} cannot be read: {error}.") from error
-    return found

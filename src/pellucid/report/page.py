@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import base64
+import functools
 import hashlib
 import os
 from collections.abc import Mapping
 from importlib.resources import files
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..errors import PellucidError
 from ..files import write_text
 from .answers import percent
 from .collect import Report, collect
+
+if TYPE_CHECKING:
+    from jinja2 import Template
 
 FILE_NAME = "report.html"
 
@@ -50,8 +54,17 @@ def write_report(
 
 def render(report: Report) -> str:
     """The page. Everything from the run is escaped; the only script that may run is the page's own, by its checksum."""
-    from jinja2 import Environment, PackageLoader, StrictUndefined
     from markupsafe import Markup
+
+    folder = files("pellucid.report") / "templates"
+    style, script = ((folder / name).read_text(encoding="utf-8") for name in ("style.css", "script.js"))
+    checksum = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    return _template().render(r=report, style=Markup(style), script=Markup(script), script_checksum=checksum)
+
+
+@functools.cache
+def _template() -> Template:
+    from jinja2 import Environment, PackageLoader, StrictUndefined
 
     environment = Environment(
         loader=PackageLoader("pellucid.report"),
@@ -61,11 +74,7 @@ def render(report: Report) -> str:
         lstrip_blocks=True,
     )
     environment.filters |= {"percent": percent, "count": "{:,}".format, "duration": duration}
-    folder = files("pellucid.report") / "templates"
-    style, script = ((folder / name).read_text(encoding="utf-8") for name in ("style.css", "script.js"))
-    checksum = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
-    page = environment.get_template("report.html")
-    return page.render(r=report, style=Markup(style), script=Markup(script), script_checksum=checksum)
+    return environment.get_template("report.html")
 
 
 def duration(seconds: float) -> str:

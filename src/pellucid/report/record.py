@@ -9,8 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from ..config import RunConfig, read
-from ..run.record import was_concluded
-from ..training import RunFolder, strict_json
+from ..training import RunFolder, read_written
 
 Row = dict[str, Any]
 
@@ -28,6 +27,7 @@ class Record:
     rows: list[Row]
     test: Row
     data: dict[str, Any]
+    failures: list[dict[str, Any]]
     concluded: bool
     missing: list[str] = field(default_factory=list)
 
@@ -93,11 +93,11 @@ def read_record(path: str | os.PathLike[str]) -> Record:
     """
     folder = RunFolder.open(path)
     config, toml = read(folder.config), folder.read_config()
-    missing: list[str] = []
-    lines = _metrics(folder, missing)
-    rows = [row for row in lines if "epoch" in row]
-    test = next((row for row in reversed(lines) if "test_accuracy" in row), {})
-    record = Record(folder, config, toml, rows, test, _data(folder, missing), was_concluded(folder), missing)
+    written = read_written(folder)
+    rows, missing = written.rows, list(written.damaged)
+    record = Record(
+        folder, config, toml, rows, written.test, written.data, written.failures, written.concluded, missing
+    )
     planned = config.training.epochs or len(rows)
     if not rows:
         missing.append(f"No epoch is finished yet, so there are no curves. Go on with: {record.resume}")
@@ -110,35 +110,6 @@ def read_record(path: str | os.PathLike[str]) -> Record:
             f"The training ended after {len(rows)} of {planned} epochs, as a limit or early stopping has it."
         )
     return record
-
-
-def _metrics(folder: RunFolder, missing: list[str]) -> list[Row]:
-    try:
-        lines = folder.metrics.read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError):
-        return []
-    rows = []
-    for line in lines:
-        try:
-            row = strict_json.loads(line)
-        except ValueError:
-            row = None
-        if not isinstance(row, dict):
-            missing.append("A line of metrics.jsonl cannot be read and is left out.")
-            continue
-        rows.append(row)
-    return rows
-
-
-def _data(folder: RunFolder, missing: list[str]) -> dict[str, Any]:
-    try:
-        data = strict_json.loads((folder.path / "data.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        data = None
-    if not isinstance(data, dict):
-        missing.append("data.json is missing or damaged: what the run was trained on is known from its settings alone.")
-        return {}
-    return data
 
 
 def numbers(rows: list[Row], name: str) -> list[tuple[float, float]]:

@@ -32,12 +32,13 @@ from ..training import (
     TimeLimit,
     fit,
     latest,
+    read_written,
     restore,
 )
 from ..training.callbacks import reason
 from ..training.display import Display
 from .prepare import Prepared, prepare
-from .record import record_data, was_concluded, with_absolute_paths
+from .record import record_data, with_absolute_paths
 from .rehearse import rehearse
 from .scoring import Evaluation, score
 from .words import Say, conclude, introduce, say_aloud
@@ -103,7 +104,7 @@ def resume(
         config = read(folder.config, overrides)
         checkpoint = latest(folder.checkpoints, say)
         done = checkpoint.progress if checkpoint is not None else Progress()
-        if done.epoch >= (config.training.epochs or 0) and was_concluded(folder):
+        if done.epoch >= (config.training.epochs or 0) and read_written(folder).concluded:
             raise PellucidError(
                 f"{folder.path} has finished all of its {done.epoch} epochs. To train longer name their total: "
                 f"pellucid resume {shlex.quote(str(folder.path))} --epochs {2 * done.epoch}"

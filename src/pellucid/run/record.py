@@ -39,19 +39,6 @@ def record_data(folder: RunFolder, prepared: Prepared) -> None:
     )
 
 
-def was_concluded(folder: RunFolder) -> bool:
-    """Whether nothing is left to do after the last epoch: the test has been made, or there is nothing to test on.
-
-    A run killed between its last epoch and the test is not; resuming it makes up for that.
-    """
-    try:
-        parts = json.loads((folder.path / "data.json").read_text(encoding="utf-8"))["parts"]
-        rows = folder.metrics.read_text(encoding="utf-8").splitlines()
-        return "test" not in parts or any("test_accuracy" in json.loads(row) for row in rows[-1:])
-    except (OSError, ValueError, KeyError, TypeError, RecursionError):
-        return False
-
-
 def with_absolute_paths(config: RunConfig) -> RunConfig:
     """Paths that hold from everywhere, so that the run's config.toml can be used from any folder."""
     config = config.model_copy(deep=True)

@@ -23,6 +23,7 @@ from .restore import restore
 from .rollback import Rollback
 from .signals import StopOnSignal
 from .trainable import Trainable
+from .written import Written, read_written
 
 __all__ = [
     "BestModel",
@@ -43,12 +44,14 @@ __all__ = [
     "TimeLimit",
     "Trainable",
     "Training",
+    "Written",
     "checkpoint_path",
     "checkpoints",
     "data_fingerprint",
     "fit",
     "latest",
     "load_checkpoint",
+    "read_written",
     "restore",
     "save_checkpoint",
 ]

@@ -133,7 +133,7 @@ class Progress:
             if not right:
                 raise FileFormatError(f"The position in the training is damaged: {name} is {value!r:.100}.")
         progress = cls(**values)
-        rows = all(_is_row(row) for row in progress.history)
+        rows = all(is_row(row) for row in progress.history)
         sums = all(isinstance(total, int | float) for total in progress.sums.values())
         back = all(
             isinstance(each, dict) and each.keys() == {"step", "to", "learning_rate"} for each in progress.rollbacks
@@ -143,9 +143,17 @@ class Progress:
         return progress
 
 
-def _is_row(row: Any) -> bool:
+def is_row(row: Any) -> bool:
+    """Whether something that was read can be the row of an epoch: numbers under names, those of time and place finite."""
     required = {"epoch", "step", "images_per_second", "seconds"}
-    return isinstance(row, dict) and row.keys() >= required and all(isinstance(v, int | float) for v in row.values())
+    if not isinstance(row, dict) or not row.keys() >= required or not all(map(is_number, row.values())):
+        return False
+    return all(0 <= row[name] < math.inf for name in required)
+
+
+def is_number(value: Any) -> bool:
+    """Whether a value is a number that arithmetic can be done with: an integer of JSON may have any number of digits."""
+    return isinstance(value, float) or (isinstance(value, int) and abs(value) < 2**63)
 
 
 class History:
