@@ -64,6 +64,7 @@ KINDS: dict[str, tuple[str, list[str]]] = {
     "deep-float64": (DEEP, ["--optimizer", "adam", "--schedule", "cosine", "--averages", "ema"]),
 }
 EPOCHS = 40
+PATIENCE = 1800  # seconds for a run to end, on a machine that may be busy with other things
 
 FAULTS = {
     "SIGKILL": 12, "SIGTERM": 2, "SIGINT": 2, "SIGINT twice": 2, "SIGHUP": 1, "suspend": 2, "full disk": 3, "truncate": 2,
@@ -149,7 +150,7 @@ class Torture:
 
     def finish(self, process: subprocess.Popen[str], *, status: int | None = 0) -> None:
         """Wait for the end of a process, which must not complain."""
-        out, _ = process.communicate(timeout=300)
+        out, _ = process.communicate(timeout=PATIENCE)
         if (status is not None and process.returncode != status) or "Traceback" in out:
             raise SystemExit(f"{' '.join(process.args)} ended with {process.returncode}:\n{out}")  # type: ignore[arg-type]
 
@@ -188,7 +189,7 @@ class Torture:
                 self.moments[moment(self.folder)] += 1
         else:
             expected = {"SIGTERM": (0, 143), "SIGINT": (0, 130), "SIGHUP": (0, 129)}.get(fault)
-            out, _ = process.communicate(timeout=300)
+            out, _ = process.communicate(timeout=PATIENCE)
             if "Traceback" in out or (expected and process.returncode not in (*expected, -getattr(signal, fault))):
                 raise SystemExit(f"{fault}: the run ended with {process.returncode}:\n{out}")
 

@@ -68,6 +68,20 @@ def test_training_is_measured_saved_and_drawn(benchmarks, tmp_path):
     assert (tmp_path / "speed.png").read_bytes().startswith(b"\x89PNG")
 
 
+def test_what_losing_nothing_costs_is_measured_and_saved(benchmarks, tmp_path):
+    file = tmp_path / "checkpoints.json"
+    options = ("--networks", "lenet5", "--batch", 2, "--every", 2, "--runs", 2, "--folder", tmp_path)
+    printed = run(benchmarks / "checkpoints.py", *options, "--output", file)
+    assert "a checkpoint every 2 steps" in printed
+    assert list(tmp_path.iterdir()) == [file]
+    (row,) = json.loads(file.read_text(encoding="utf-8"))["networks"]
+    assert row["network"] == "lenet5"
+    assert row["checkpoints"]["bytes"] > 100_000
+    for precaution in ("checkpoints", "looks"):
+        low, high = row[precaution]["overhead_percent"]["quartiles"]
+        assert low <= row[precaution]["overhead_percent"]["median"] <= high
+
+
 def test_the_figure_has_a_panel_for_every_result(tmp_path, monkeypatch):
     """Networks that a panel has no result for, or that were refused, are left out there."""
     better = {"ratio": 2.0, "quartiles": [1.9, 2.2]}

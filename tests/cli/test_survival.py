@@ -137,6 +137,42 @@ def test_a_disk_that_becomes_read_only_costs_nothing_that_was_saved(small_images
     assert rows(run) == whole
 
 
+def test_a_run_that_was_suspended_goes_on_as_if_nothing_had_been(small_images, whole, tmp_path):
+    process = start("train", small_images, *LONG, "--out", "run", cwd=tmp_path)
+    wait_for(checkpointed(tmp_path / "run"), process)
+    for _ in range(3):
+        process.send_signal(signal.SIGSTOP)
+        time.sleep(0.2)
+        process.send_signal(signal.SIGCONT)
+        time.sleep(0.05)
+    answer = finish(process)
+    assert answer.status == 0, answer
+    assert rows(tmp_path / "run") == whole
+
+
+def test_a_run_folder_that_is_removed_is_made_again_and_the_run_goes_on(small_images, whole, tmp_path):
+    process = start("train", small_images, *LONG, "--out", "run", cwd=tmp_path)
+    wait_for(checkpointed(tmp_path / "run"), process)
+    os.replace(tmp_path / "run", tmp_path / "removed")  # at once, as seen from the run
+    answer = finish(process)
+    assert answer.status == 0, answer
+    assert "had disappeared and is made again" in answer.out + answer.err
+    assert rows(tmp_path / "run") == whole
+    good("evaluate", "run", cwd=tmp_path)
+
+
+def test_a_checkpoint_that_is_cut_off_is_passed_over_and_said(small_images, whole, tmp_path):
+    process = start("train", small_images, *LONG, "--out", "run", cwd=tmp_path)
+    wait_for(lambda: len(list((tmp_path / "run/checkpoints").glob("step-*.safetensors"))) > 1, process)
+    process.send_signal(signal.SIGTERM)
+    assert finish(process).status == 143
+    newest = max((tmp_path / "run/checkpoints").glob("step-*.safetensors"))
+    os.truncate(newest, newest.stat().st_size // 2)
+    answer = good("resume", "run", cwd=tmp_path)
+    assert "Falling back to the checkpoint before." in answer.out + answer.err
+    assert rows(tmp_path / "run") == whole
+
+
 def test_after_the_computer_was_off_all_clocks_may_differ(small_images, whole, tmp_path):
     """A monotonic clock begins anew with every start of the computer; nothing of it may be remembered."""
     later = ["unshare", "--time", "--monotonic", "90000000", "--boottime", "90000000"]

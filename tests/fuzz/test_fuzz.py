@@ -69,6 +69,11 @@ def hangs(path):
         time.sleep(0.01)
 
 
+def works_without_end(path):
+    while True:
+        pass
+
+
 def takes_memory(path):
     np.ones(3 << 27)
 
@@ -83,13 +88,15 @@ def talks_too_much(path):
         (raises_a_bug, "KeyError"),
         (writes, "opened for writing"),
         (runs, "subprocess.Popen"),
-        (hangs, "not ready after"),
+        (hangs, "not ready after 0.5 seconds"),
+        (works_without_end, "not ready after 0.2 seconds of work"),
         (takes_memory, "MemoryError"),
         (talks_too_much, "an error of 3 letters"),
     ],
 )
 def test_what_is_looked_for_is_found(read, words, tmp_path, monkeypatch):
     monkeypatch.setattr("tests.fuzz.harness.SECONDS", 0.2)
+    monkeypatch.setattr("tests.fuzz.harness.PATIENCE", 0.5 if read is hangs else 300)
     sound = [True]
 
     def read_damaged(path):

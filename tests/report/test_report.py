@@ -165,6 +165,20 @@ def test_an_interrupted_run_says_how_to_go_on(copy):
     assert "it recognises" in text
 
 
+def test_a_record_that_makes_no_sense_costs_no_more_than_itself(copy):
+    lines = (copy / "metrics.jsonl").read_text().splitlines()
+    bad = ['{"epoch": 3, "step": "nine", "seconds": 1}', json.dumps({"test_accuracy": 1, "best_epoch": [1]}), "[]"]
+    (copy / "metrics.jsonl").write_text("\n".join([*bad, *lines]))
+    (copy / "data.json").write_text('{"parts": [], "fingerprint": 7}')
+    (copy / "failures").mkdir()
+    (copy / "failures/step-00000001.json").write_text('["no table"]')
+    text = flat(Page(write_report(copy)).text)
+    assert "3 lines of metrics.jsonl cannot be read and are left out." in text
+    assert "data.json is missing or damaged" in text
+    assert "step-00000001.json of the failures cannot be read and is left out." in text
+    assert "How it learned" in text
+
+
 def test_a_run_without_a_single_epoch_has_a_page(copy):
     for name in ("metrics.jsonl", "model.safetensors", "data.json"):
         (copy / name).unlink()
