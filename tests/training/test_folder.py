@@ -135,7 +135,9 @@ def test_the_lock_of_a_dead_process_counts_for_nothing(tmp_path):
 def test_stale_temporaries_are_swept_only_under_the_lock(tmp_path):
     folder = RunFolder.create(tmp_path / "run", "")
     stale = [folder.path / ".model.safetensors.x1.tmp", folder.checkpoints / ".step-00000001.safetensors.x.tmp"]
+    stale.append(folder.failures / ".step-00000001.json.x.tmp")
     for path in stale:
+        path.parent.mkdir(exist_ok=True)
         path.write_text("half")
     RunFolder.open(folder.path)
     assert all(path.exists() for path in stale)

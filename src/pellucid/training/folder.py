@@ -103,7 +103,7 @@ class RunFolder:
         self._take_lock()
         try:
             with contextlib.suppress(OSError):
-                for folder in (self.path, self.checkpoints):
+                for folder in (self.path, self.checkpoints, self.failures):
                     sweep(folder)
             yield
         finally:
