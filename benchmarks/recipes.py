@@ -8,8 +8,8 @@
 Every row is one ``pellucid train DATA --preset …`` in a process of its own. For CIFAR-10 it is trained on the 40,000 images of
 the first four official batches and asked once, at the end, about the 10,000 images of the fifth, on which nothing was chosen.
 ``--whole`` trains on all 50,000 and asks about the official test images that are there, as is always done for MNIST. Rows are
-added to the result; nothing is averaged away. An accuracy does not depend on what else the machine does, so that only the pace, in images a
-second, needs a quiet one: the minutes of a row are its images divided by the pace.
+added to the result; nothing is averaged away. An accuracy does not depend on what else the machine does, so that only the pace,
+in images a second, needs a quiet one: the minutes of a row are its images divided by the pace.
 """
 
 from __future__ import annotations
