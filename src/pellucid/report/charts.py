@@ -150,10 +150,10 @@ def ticks(low: float, high: float, count: int = 5, *, whole: bool = False) -> li
 def number(value: float, percent: bool = False) -> str:
     """A number for an axis: short, with real signs.
 
-    >>> number(0.25, percent=True), number(-0.001), number(2e-05), number(12000)
-    ('25 %', '−0.001', '2e−5', '12,000')
+    >>> number(0.25, percent=True), number(2e9, percent=True), number(-0.001), number(2e-05), number(12000)
+    ('25 %', '2e11 %', '−0.001', '2e−5', '12,000')
     """
-    text = f"{100 * value:.4g} %" if percent else f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.4g}"
+    text = f"{100 * value:.4g}" if percent else f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.4g}"
     mantissa, e, exponent = text.partition("e")
     text = f"{mantissa}e{int(exponent)}" if e else text
-    return text.replace("-", "−")
+    return text.replace("-", "−") + " %" * percent
