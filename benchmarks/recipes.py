@@ -57,7 +57,7 @@ def row(folder: Path) -> dict[str, Any]:
     return {
         "source": source,
         "preset": alike[0],
-        "seed": config["run"]["seed"],
+        "seed": config["seed"],
         "network": network,
         "epochs": len(epochs),
         "trained_on": images - 10_000 * (config["data"]["test_part"] == "data_batch_5"),
@@ -70,7 +70,7 @@ def pace(source: str, preset: str, options: argparse.Namespace) -> float:
     """Images a second, while nothing else runs: of the second of two short epochs."""
     with tempfile.TemporaryDirectory() as folder:
         run = Path(folder) / "run"
-        short = ["--epochs", "2", "--limit-batches", "40" if source == "cifar10" else "400"]
+        short = ["--epochs", "2", "--limit-batches", "16" if source == "cifar10" else "400"]
         train(source, preset, run, *short, *data_of(options))
         lines = [json.loads(line) for line in (run / "metrics.jsonl").read_text(encoding="utf-8").splitlines()]
     return float(lines[1]["images_per_second"])
@@ -130,7 +130,7 @@ def draw(result: dict[str, Any], file: Path) -> None:
     axes.set_title("CIFAR-10: how far the presets get, and how soon", loc="left", fontweight="bold")
     axes.grid(color="#d9dee3")
     axes.spines[["top", "right"]].set_visible(False)
-    figure.savefig(path)
+    figure.savefig(file)
 
 
 def main() -> int:
