@@ -92,12 +92,7 @@ def main() -> None:
     }
     print(
         json.dumps(
-            report
-            | {
-                "loss": loss,
-                "torch_loaded": "torch" in sys.modules,
-                "kernels_loaded": "pellucid.kernels" in sys.modules,
-            }
+            report | {"loss": loss, "torch_loaded": "torch" in sys.modules, "numba_loaded": "numba" in sys.modules}
         )
     )
 
