@@ -181,3 +181,10 @@ def test_a_prediction_sees_weights_that_were_changed_in_place():
         np.testing.assert_allclose(model.predict(x), Chain.__call__(model, x), rtol=1e-4, atol=1e-5)
         model.params["conv1/kernel"][...] *= 2
         np.testing.assert_allclose(model.predict(x), Chain.__call__(model, x), rtol=1e-4, atol=1e-5)
+
+
+def test_a_batch_size_that_makes_no_sense_is_refused_before_anything_is_planned():
+    model = pl.Sequential([pl.Flatten(), pl.Dense(2)])
+    model.compile(input_shape=(4, 4, 1))
+    with pytest.raises(pl.PellucidError, match="batch_size was 0"):
+        model.predict(np.zeros((2, 4, 4, 1)), batch_size=0)

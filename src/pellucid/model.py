@@ -141,7 +141,7 @@ class Sequential(Chain):
         """The plan of this model, or of this model without its last activation; made once for each backend and list of layers,
         and for about so many images.
         """
-        images = min(MANY, 1 << images.bit_length() - 1)
+        images = min(MANY, 1 << max(images, 1).bit_length() - 1)
         key = (backend.get_backend(), training, images, network.final_activation, *self.layers)
         if key not in self._plans:
             self._plans[key] = planned(network, training=training, images=images)  # type: ignore[assignment]
