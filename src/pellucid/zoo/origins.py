@@ -15,7 +15,7 @@ def conv(filters: int, kernel_size: int = 3, padding: str = "same") -> Conv2D:
 
 
 def normalised(filters: int) -> list[Layer]:
-    """A 3x3 convolution, batch normalisation, ReLU."""
+    """A 3x3 convolution, batch normalisation as Keras sets it (``classics.conv_bn`` has PyTorch's settings), ReLU."""
     convolution = Conv2D(filters, 3, padding="same", use_bias=False, kernel_initializer="he_normal")
     return [convolution, BatchNormalization(), ReLU()]
 
