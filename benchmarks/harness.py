@@ -138,6 +138,6 @@ def run_process(engine: str, model: Any, *, threads: int, variables: dict[str, s
     if done.returncode:
         raise RuntimeError(f"{engine} could not train {model.name}: {done.stderr.strip()[-2000:]}")
     report = json.loads(done.stdout)
-    if report["torch_loaded"] == (engine == "pellucid") or report["numba_loaded"] == (engine != "pellucid"):
+    if report["torch_loaded"] == (engine == "pellucid") or report["kernels_loaded"] == (engine != "pellucid"):
         raise RuntimeError(f"The process of {engine} did not hold its own library only: {report}")
     return report

@@ -92,7 +92,12 @@ def main() -> None:
     }
     print(
         json.dumps(
-            report | {"loss": loss, "torch_loaded": "torch" in sys.modules, "numba_loaded": "numba" in sys.modules}
+            report
+            | {
+                "loss": loss,
+                "torch_loaded": "torch" in sys.modules,
+                "kernels_loaded": "pellucid.kernels" in sys.modules,
+            }
         )
     )
 

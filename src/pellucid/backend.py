@@ -162,7 +162,7 @@ def _native_rows() -> list[tuple[str, Callable, Callable, Callable[..., bool]]]:
 
 @cache
 def _kernels() -> Any:
-    # Imported on the first op that runs, never with the package: Numba takes half a second to load.
+    # Imported on the first op that runs, never with the package: if they have to be compiled, they bring Numba.
     try:
         from . import kernels
     except ImportError as error:

@@ -13,13 +13,12 @@ from types import FunctionType
 from typing import Any
 
 import pellucid.kernels
-from pellucid.kernels.jit import Kernel
+from pellucid.kernels.jit import Inline, Kernel
 
 
 def python_function(thing: Any) -> FunctionType | None:
     """The Python function inside a kernel or a compiled function."""
-    function = thing.function if isinstance(thing, Kernel) else getattr(thing, "py_func", None)
-    return function if isinstance(function, FunctionType) else None
+    return getattr(thing, "function", None) if isinstance(thing, Kernel | Inline) else None
 
 
 def contents(thing: Any) -> Iterator[Any]:

@@ -50,9 +50,9 @@ def cache_folder() -> Path:
     """
     if backend.get_backend() != "native":
         raise PellucidError("The NumPy backend compiles nothing: leave PELLUCID_BACKEND unset or set it to native.")
-    from ..kernels import jit
+    from ..kernels import cache
 
-    folder = jit.cache_folder()
+    folder = cache.cache_folder()
     if folder is None:
         raise PellucidError(
             "Compiled kernels cannot be kept: PELLUCID_CACHE_DIR is off, or no folder can be written to. "
@@ -62,11 +62,11 @@ def cache_folder() -> Path:
 
 
 def _counted(name: str, work: Callable[[], object]) -> WarmUp:
-    from ..kernels import jit
+    from ..kernels import cache
 
-    before, start = len(jit.compiled), time.perf_counter()
+    before, start = len(cache.compiled), time.perf_counter()
     work()
-    return WarmUp(name, len(jit.compiled) - before, time.perf_counter() - start)
+    return WarmUp(name, len(cache.compiled) - before, time.perf_counter() - start)
 
 
 def _train_and_ask(model: Sequential) -> None:

@@ -1,7 +1,7 @@
 """The compiled twins of ``pellucid.ops``: the same functions, float32, for the CPU they run on.
 
-``simd`` writes the one vector micro-kernel, ``gemm`` and ``convolve`` build products and convolutions of it, ``jit``
-compiles and keeps machine code, ``threads`` shares work among cores. ``IMPLEMENTATIONS`` is what ``pellucid.backend``
+``simd`` writes the one vector micro-kernel, ``gemm`` and ``convolve`` build products and convolutions of it, ``jit`` makes
+machine code of them, which ``cache`` keeps, ``threads`` shares work among cores. ``IMPLEMENTATIONS`` is what ``pellucid.backend``
 puts into its table: (name of the op, forward, backward, accepts), the most specialised first.
 """
 

@@ -10,10 +10,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-from llvmlite import ir
-from numba import types
-from numba.core import cgutils
-from numba.extending import intrinsic
+
+from .jit import Intrinsic
 
 
 class Function:
@@ -138,72 +136,8 @@ def module(lanes: int, functions: Sequence[str]) -> str:
     return declarations(lanes) + "".join(functions)
 
 
-@intrinsic
-def call(typing_context, *arguments):
-    """``call(address, *integers)``: call a function written here from compiled Python."""
-    count = len(arguments[0] if len(arguments) == 1 and not isinstance(arguments[0], types.Integer) else arguments)
-
-    def generate(context, builder, signature, values):
-        word = ir.IntType(64)
-        function, *numbers = (builder.extract_value(values[0], i) for i in range(count))
-        kind = ir.FunctionType(ir.VoidType(), [word] * (count - 1)).as_pointer()
-        builder.call(builder.inttoptr(function, kind), numbers)
-        return context.get_dummy_value()
-
-    return types.void(types.StarArgTuple([types.intp] * count)), generate
-
-
-@intrinsic
-def address(typing_context, array):
-    """The address of the first number of an array. The array must be used again after the last use of the address."""
-
-    def generate(context, builder, signature, values):
-        data = context.make_array(signature.args[0])(context, builder, values[0]).data
-        return builder.ptrtoint(data, ir.IntType(64))
-
-    return types.intp(array), generate
-
-
-@intrinsic
-def get(typing_context, place):
-    """The float at an address."""
-
-    def generate(context, builder, signature, values):
-        return builder.load(builder.inttoptr(values[0], ir.FloatType().as_pointer()), typ=ir.FloatType())
-
-    return types.float32(types.intp), generate
-
-
-@intrinsic
-def put(typing_context, place, number):
-    """Write a float to an address."""
-
-    def generate(context, builder, signature, values):
-        builder.store(values[1], builder.inttoptr(values[0], ir.FloatType().as_pointer()))
-        return context.get_dummy_value()
-
-    return types.void(types.intp, types.float32), generate
-
-
-@intrinsic
-def clear(typing_context, target, count):
-    """``count`` float zeros from an address on."""
-
-    def generate(context, builder, signature, values):
-        pointer = builder.inttoptr(values[0], ir.IntType(8).as_pointer())
-        cgutils.memset(builder, pointer, builder.mul(values[1], ir.IntType(64)(4)), 0)
-        return context.get_dummy_value()
-
-    return types.void(types.intp, types.intp), generate
-
-
-@intrinsic
-def copy_line(typing_context, source, target, count):
-    """Copy ``count`` floats from one address on to another; the two may not overlap."""
-
-    def generate(context, builder, signature, values):
-        source, target = (builder.inttoptr(value, ir.IntType(8).as_pointer()) for value in values[:2])
-        cgutils.raw_memcpy(builder, target, source, values[2], 4)
-        return context.get_dummy_value()
-
-    return types.void(types.intp, types.intp, types.intp), generate
+# What compiled Python says about addresses; see ``intrinsics``.
+address, call, clear, copy_line, get, put, word = map(
+    Intrinsic, ("address", "call", "clear", "copy_line", "get", "put", "word")
+)
+flat, numbers = Intrinsic("flat"), Intrinsic("numbers")

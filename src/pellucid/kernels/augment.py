@@ -7,17 +7,16 @@ cache. A chunk is one image.
 from __future__ import annotations
 
 import numpy as np
-from numba import types
 from numpy.typing import NDArray
 
+from .assembly import address, flat, numbers
 from .buffers import aligned
-from .jit import BYTES_IN4, IN1, IN2, IN4, INT, INTS, OUT2, OUT4, TABLE, TEAM, Kernel, inline, kernel, named
-from .threads import next_chunk, parallel_for
-from .views import uncounted
+from .jit import BYTES_IN4, IN1, IN2, IN4, INT, INTS, OUT2, OUT4, TABLE, TEAM, Array, Kernel, inline, kernel, named
+from .threads import MEMBERS, next_chunk, parallel_for
 
 _f = np.float32
 _ROWS = 128
-_BYTES_IN2 = types.Array(types.uint8, 2, "C", readonly=True)
+_BYTES_IN2 = Array("uint8", 2)
 _ONE, _U1, _U2 = _f(1), np.uint32(1), np.uint32(2)
 _RED, _GREEN, _BLUE = _f(0.299), _f(0.587), _f(0.114)
 
@@ -40,7 +39,7 @@ def _move(image, move, places, line, scale, shift, y):
     for column in range(w):
         places[column] = channels * _reflect((w - 1 - column if mirrored else column) + right, w)
     for row in range(h):
-        source, target = image[_reflect(row + down, h)].reshape(-1), y[row].reshape(-1)
+        source, target = flat(image[_reflect(row + down, h)]), flat(y[row])
         if channels == 3:
             for column in range(w):
                 # numbers without a sign need no look whether they count from the end
@@ -55,16 +54,15 @@ def _move(image, move, places, line, scale, shift, y):
 
 
 @inline
-def _map(image, m, floats, places, parts, y):
+def _map(image, m, values, tops, bottoms, lefts, rears, downs, rights, y):
     """Looked up at the places the map names, between pixels bilinearly.
 
-    ``floats`` (H, W, C) holds an image, ``places`` (4, W) and ``parts`` (2, W) a row.
+    ``values`` holds an image (H · W · C), ``tops`` to ``rears`` (int32) and ``downs`` and ``rights`` (float32) a row.
     """
     h, w, channels = image.shape
-    pixels, values = image.reshape(-1), floats.reshape(-1)
+    pixels = flat(image)
     for j in range(values.size):
         values[j] = _f(pixels[j])
-    tops, bottoms, lefts, rears, downs, rights = places[0], places[1], places[2], places[3], parts[0], parts[1]
     for row in range(h):
         for column in range(w):  # step by step, so that each is done by vectors
             down = m[0] * _f(row) + m[1] * _f(column) + m[2]
@@ -129,7 +127,7 @@ def _recolor(color, pivot, y):
     """Brightness, contrast about ``pivot``, saturation about the grey of each pixel."""
     brightness, contrast, saturation = color[0], color[1], color[2]
     pivot = (_ONE - contrast) * (pivot * brightness)
-    values = y.reshape(-1)
+    values = flat(y)
     for j in range(values.size):
         values[j] = values[j] * brightness * contrast + pivot
     if y.shape[2] == 3:
@@ -142,25 +140,30 @@ def _recolor(color, pivot, y):
                     pixel[c] = pixel[c] * saturation + grey
 
 
-def _render_kernel(dtype: str, array: types.Array, clips: bool) -> Kernel:
+def _render_kernel(dtype: str, array: Array, clips: bool) -> Kernel:
     scalar, sum_type = np.dtype(dtype).type, np.int64 if clips else np.float64
 
-    @kernel(TEAM, INT, array, INTS, TABLE, IN2, IN2, TABLE, IN1, IN1, OUT4)
+    @kernel(TEAM, INT, OUT2, array, INTS, TABLE, IN2, IN2, TABLE, IN1, IN1, OUT4)
     @named(f"render_{dtype}")
-    def run(team, chunks, x, images, moves, maps, colors, boxes, scale, shift, y):
-        x, y, moves, maps, colors = uncounted(x), uncounted(y), uncounted(moves), uncounted(maps), uncounted(colors)
+    def run(team, chunks, workspace, x, images, moves, maps, colors, boxes, scale, shift, y):
         w, channels = y.shape[2:]
-        places, line = np.empty(w, np.uint32), np.empty(w * channels, scalar)
-        floats = np.empty(y.shape[1:] if maps.shape[0] else (0, 0, 0), np.float32)
-        corners, parts = np.empty((4, w), np.int32), np.empty((2, w), np.float32)
-        totals = np.empty(channels, sum_type)
-        ones, zeros = np.ones(scale.size, np.float32), np.zeros(scale.size, np.float32)
+        row, space = w * channels, address(workspace[next_chunk(team[MEMBERS:])])
+        totals, line = numbers(space, channels, sum_type), numbers(space + 8 * channels, row, scalar)
+        space += 4 * (2 * channels + row)
+        ones, zeros = numbers(space, row, np.float32), numbers(space + 4 * row, row, np.float32)
+        ones[:], zeros[:] = 1, 0
+        space += 8 * row
+        places = numbers(space, w, np.uint32)
+        tops, bottoms = numbers(space, w, np.int32), numbers(space + 4 * w, w, np.int32)
+        lefts, rears = numbers(space + 8 * w, w, np.int32), numbers(space + 12 * w, w, np.int32)
+        downs, rights = numbers(space + 16 * w, w, np.float32), numbers(space + 20 * w, w, np.float32)
+        floats = numbers(space + 24 * w, y.shape[1] * row, np.float32)
         recolored = colors.shape[0] > 0
         chunk = next_chunk(team)
         while chunk < chunks:
             image, target = x[images[chunk]], y[chunk]
             if maps.shape[0]:
-                _map(image, maps[chunk], floats, corners, parts, target)
+                _map(image, maps[chunk], floats, tops, bottoms, lefts, rears, downs, rights, target)
             else:
                 _move(
                     image,
@@ -175,8 +178,8 @@ def _render_kernel(dtype: str, array: types.Array, clips: bool) -> Kernel:
                 pivot = _mean_grey(image, totals) if colors[chunk, 1] != _ONE else _f(0)
                 _recolor(colors[chunk], pivot, target)
             if recolored or maps.shape[0]:
-                for row in range(target.shape[0]):
-                    values = target[row].reshape(-1)
+                for i in range(target.shape[0]):
+                    values = flat(target[i])
                     if clips and recolored:
                         for j in range(values.size):
                             values[j] = min(max(values[j], _f(0)), _f(255))
@@ -200,7 +203,8 @@ def render(
     images, moves, maps, colors, boxes = draws
     if len(images) and not 0 <= images.min() <= images.max() < len(x):
         raise IndexError(f"images {images.min()} … {images.max()} of {len(x)}")  # compiled code would not notice
-    y = aligned((len(images), *x.shape[1:]))
+    h, w, c = x.shape[1:]
+    y = aligned((len(images), h, w, c))
     parallel_for(
         _RENDER[x.dtype.name],
         len(images),
@@ -213,21 +217,24 @@ def render(
         np.tile(scale, x.shape[2]),  # a row of them
         np.tile(shift, x.shape[2]),
         y,
+        workspace=2 * c + w * (3 * c + 6) + (0 if maps is None else h * w * c),  # see above, where it is shared out
     )
     return y
 
 
 @kernel(TEAM, INT, IN4, IN4, IN1, TABLE, OUT4)
 def _mix(team, chunks, x, partners, weights, boxes, y):
-    x, partners, y = uncounted(x), uncounted(partners), uncounted(y)
     chunk = next_chunk(team)
     while chunk < chunks:
         weight, rest = weights[chunk], _ONE - weights[chunk]
-        source, other, target = x[chunk].reshape(-1), partners[chunk].reshape(-1), y[chunk].reshape(-1)
+        source, other, target = flat(x[chunk]), flat(partners[chunk]), flat(y[chunk])
         for j in range(target.size):
             target[j] = source[j] * weight + other[j] * rest
-        here = slice(boxes[chunk, 0], boxes[chunk, 2]), slice(boxes[chunk, 1], boxes[chunk, 3])
-        y[chunk][here] = partners[chunk][here]
+        for i in range(boxes[chunk, 0], boxes[chunk, 2]):
+            source, target = partners[chunk, i], y[chunk, i]  # (W, C)
+            for j in range(boxes[chunk, 1], boxes[chunk, 3]):
+                for c in range(x.shape[3]):
+                    target[j, c] = source[j, c]
         chunk = next_chunk(team)
 
 
@@ -243,7 +250,6 @@ def mix(
 @kernel(TEAM, INT, _BYTES_IN2, IN1, IN1, OUT2)
 def _normalise(team, chunks, x, scale, shift, y):
     """A row of ``x`` is one of an image; a chunk is ``_ROWS`` of them."""
-    x, y = uncounted(x), uncounted(y)
     chunk = next_chunk(team)
     while chunk < chunks:
         for row in range(chunk * _ROWS, min((chunk + 1) * _ROWS, len(x))):

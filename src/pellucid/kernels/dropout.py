@@ -6,16 +6,15 @@ import math
 from typing import NamedTuple
 
 import numpy as np
-from numba import types
 from numpy.typing import NDArray
 
 from ..randomness import GOLDEN, Randomness
 from .buffers import aligned
-from .jit import FLOAT, IN2, IN3, INT, OUT2, OUT3, TEAM, array_of, inline, kernel
+from .jit import FLOAT, IN2, IN3, INT, OUT2, OUT3, TEAM, Array, array_of, inline, kernel
 from .threads import next_chunk, parallel_for
 
-_KEYS = types.Array(types.uint64, 1, "C", readonly=True)
-_KEPT, _KEPT_OUT = types.Array(types.uint8, 2, "C", readonly=True), types.Array(types.uint8, 2, "C")
+_KEYS = Array("uint64", 1)
+_KEPT, _KEPT_OUT = Array("uint8", 2), Array("uint8", 2, True)
 _GOLDEN = np.uint64(GOLDEN)
 _FIRST, _SECOND = np.uint64(0xBF58476D1CE4E5B9), np.uint64(0x94D049BB133111EB)
 
@@ -38,7 +37,7 @@ def _mix(word):
     return word ^ (word >> np.uint64(31))
 
 
-@kernel(TEAM, INT, IN2, _KEYS, types.uint64, FLOAT, OUT2, _KEPT_OUT)
+@kernel(TEAM, INT, IN2, _KEYS, "uint64", FLOAT, OUT2, _KEPT_OUT)
 def _drop(team, chunks, x, keys, least, scale, y, kept):
     """A number is kept if its 53 random bits are at least ``least``; one chunk is one image."""
     chunk = next_chunk(team)

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from ..ops.shape import Padding, Pair
 from . import machine, moments, norm, tail, windows
-from .assembly import address, clear
+from .assembly import address, clear, flat
 from .buffers import aligned
 from .jit import BYTES_IN4, BYTES_OUT4, IN1, IN4, INT, OUT2, OUT3, OUT4, TABLE, TEAM, array_of, inline, kernel
 from .norm import BatchNormCache
@@ -102,7 +102,7 @@ def batch_norm_block_backward(
     parts = np.empty((n * len(bands), 2, channels), np.float32)
     parallel_for(
         _products, len(parts), windows.table(), moments.table(), machine.vectors().lanes, x, dy, codes,
-        normalised.vectors[0], parts, *how, workspace=space,
+        normalised.vectors[0], parts, *how, workspace=space + channels,
     )  # fmt: skip
     coefficients, dgamma, dbeta = norm.finish(parts, normalised)
     dx = aligned(x.shape)
@@ -143,7 +143,7 @@ def _forward(
     chunk = next_chunk(team)
     while chunk < chunks:
         image, band, begin, end = _band(x, chunk, bands)
-        norm.normalise(x.reshape(-1)[begin:end], mean, scale, shift, 0, space[: end - begin])
+        norm.normalise(flat(x)[begin:end], mean, scale, shift, 0, space[: end - begin])
         run_windows(
             functions, function, address(space), x.shape[2] * x.shape[3], bands[band, 2], y, codes, marks, image,
             bands[band, 0], bands[band, 1], rows, columns, taps_across,
@@ -174,8 +174,9 @@ def _products(
 ):  # fmt: skip
     """parts[chunk] = (Σ dz, Σ dz (x - mean)) per channel."""
     channels = x.shape[3]
-    zeros = np.zeros(channels, np.float32)
     space = workspace[next_chunk(team[MEMBERS:])]
+    zeros = space[space.size - channels :]
+    zeros[:] = 0
     chunk = next_chunk(team)
     while chunk < chunks:
         begin, end = _spread(
@@ -204,7 +205,7 @@ def _derive(
             x, chunk, functions, dy, codes, bands, function, marks, zero, rows, columns, taps_across, space
         )  # fmt: skip
         norm.derive(
-            x.reshape(-1)[begin:end], space[: end - begin], mean, scale, shift, 0, slope, constant,
-            dx.reshape(-1)[begin:end],
+            flat(x)[begin:end], space[: end - begin], mean, scale, shift, 0, slope, constant,
+            flat(dx)[begin:end],
         )  # fmt: skip
         chunk = next_chunk(team)

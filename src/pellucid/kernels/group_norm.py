@@ -8,14 +8,12 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-import numba
 import numpy as np
 from numpy.typing import NDArray
 
 from .buffers import aligned
 from .jit import FLOAT, IN1, IN2, IN3, INT, OUT2, OUT3, TEAM, array_of, inline, kernel
-from .threads import next_chunk, parallel_for
-from .views import uncounted
+from .threads import MEMBERS, next_chunk, parallel_for
 
 CHUNK = 1 << 14  # floats
 
@@ -35,7 +33,7 @@ def accepts_group_norm(x: NDArray, gamma: NDArray | None, beta: NDArray | None, 
     return all(a.dtype == np.float32 for a in arrays) and x.ndim >= 2 and x.size > 0
 
 
-@numba.njit(nogil=True, no_cpython_wrapper=True, no_cfunc_wrapper=True, fastmath={"reassoc"})
+@inline(fastmath=("reassoc",))
 def _sum(values):
     """The sum, whose order LLVM may choose, once for all, so that it adds whole vectors."""
     total = np.float32(0)
@@ -51,12 +49,12 @@ def _share(values, size, divisor, shares):
         shares[first : first + size] = _sum(values[first : first + size]) / np.float32(divisor)
 
 
-@kernel(TEAM, INT, INT, INT, FLOAT, IN3, IN1, IN1, OUT3, OUT2, OUT2)
-def _normalise(team, chunks, images, size, epsilon, x, gamma, beta, y, mean, inverse_std):
+@kernel(TEAM, INT, OUT2, INT, INT, FLOAT, IN3, IN1, IN1, OUT3, OUT2, OUT2)
+def _normalise(team, chunks, workspace, images, size, epsilon, x, gamma, beta, y, mean, inverse_std):
     """One chunk is ``images`` images; ``size`` is the number of channels in a group."""
-    x, y = uncounted(x), uncounted(y)
     n, pixels, channels = x.shape
-    middle, scale, sums = np.empty(channels, np.float32), np.empty(channels, np.float32), np.empty(channels, np.float32)
+    space = workspace[next_chunk(team[MEMBERS:])]
+    middle, scale, sums = space[:channels], space[channels : 2 * channels], space[2 * channels : 3 * channels]
     chunk = next_chunk(team)
     while chunk < chunks:
         for i in range(chunk * images, min((chunk + 1) * images, n)):
@@ -86,13 +84,13 @@ def _normalise(team, chunks, images, size, epsilon, x, gamma, beta, y, mean, inv
         chunk = next_chunk(team)
 
 
-@kernel(TEAM, INT, INT, INT, IN3, IN3, IN1, IN2, IN2, OUT3, OUT3)
-def _derive(team, chunks, images, size, x, dy, gamma, mean, inverse_std, dx, parts):
+@kernel(TEAM, INT, OUT2, INT, INT, IN3, IN3, IN1, IN2, IN2, OUT3, OUT3)
+def _derive(team, chunks, workspace, images, size, x, dy, gamma, mean, inverse_std, dx, parts):
     """dx, and parts[chunk] = (Σ dy · x_hat, Σ dy) of the chunk's images, per channel."""
-    x, dy, dx = uncounted(x), uncounted(dy), uncounted(dx)
     n, pixels, channels = x.shape
-    middle, scale = np.empty(channels, np.float32), np.empty(channels, np.float32)
-    plain, product = np.empty(channels, np.float32), np.empty(channels, np.float32)
+    space = workspace[next_chunk(team[MEMBERS:])]
+    middle, scale = space[:channels], space[channels : 2 * channels]
+    plain, product = space[2 * channels : 3 * channels], space[3 * channels : 4 * channels]
     chunk = next_chunk(team)
     while chunk < chunks:
         dgamma, dbeta = parts[chunk, 0], parts[chunk, 1]
@@ -134,7 +132,7 @@ def _run(
     mean, inverse_std = np.empty((n, groups), np.float32), np.empty((n, groups), np.float32)
     images = _images(x)
     settings = images, channels // groups, epsilon
-    parallel_for(_normalise, -(-n // images), *settings, x, scale, shift, y, mean, inverse_std)
+    parallel_for(_normalise, -(-n // images), *settings, x, scale, shift, y, mean, inverse_std, workspace=3 * channels)
     return y, GroupNormCache(x, scale, mean, inverse_std, gamma is not None, beta is not None)
 
 
@@ -158,7 +156,7 @@ def group_norm_backward(dy: NDArray, cache: GroupNormCache) -> tuple[NDArray, ND
     parts = np.empty((-(-len(x) // images), 2, x.shape[2]), np.float32)
     size = x.shape[2] // mean.shape[1]
     arrays = x, array_of(dy).reshape(x.shape), gamma, mean, inverse_std, dx, parts
-    parallel_for(_derive, len(parts), images, size, *arrays)
+    parallel_for(_derive, len(parts), images, size, *arrays, workspace=4 * x.shape[2])
     dgamma, dbeta = parts.sum(axis=0, dtype=np.float64).astype(np.float32)
     return dx.reshape(dy.shape), dgamma if has_gamma else None, dbeta if has_beta else None
 

@@ -1,17 +1,24 @@
-"""The machine the kernels run on, as LLVM sees it, and the way from LLVM's assembly language to functions on it."""
+"""The machine the kernels run on, and the way from LLVM's assembly language to functions on it.
+
+LLVM is loaded only to make machine code.
+"""
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import os
-from typing import NamedTuple
-
-import llvmlite.binding as llvm
+import platform
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple
 
 from ..errors import PellucidError
-from . import jit
+from . import cache, objects
 
 FLOAT_BYTES = 4
+OBJECT_FILES = b"\x7fELF", b"\xcf\xfa\xed\xfe", b"\x64\x86", b"\x64\xaa"  # how they begin on Linux, macOS and Windows
 
 
 class Vectors(NamedTuple):
@@ -25,9 +32,24 @@ _PLANS = {16: Vectors(16, 32), 8: Vectors(8, 16), 4: Vectors(4, 16), 1: Vectors(
 
 
 @functools.cache
-def features() -> dict[str, bool]:
-    """What this CPU can do, by LLVM's names: ``avx512f``, ``fma``, ``neon``, …"""
-    return dict(llvm.get_host_cpu_features())
+def cpu() -> str:
+    """Everything about this CPU that machine code depends on: on Linux as its kernel says it, elsewhere as LLVM does."""
+    with contextlib.suppress(OSError):
+        first = Path("/proc/cpuinfo").read_text().split("\n\n")[0]
+        found = re.findall(r"(?m)^(?:vendor_id|cpu family|model|stepping|flags|CPU \w+|Features)\s*:.*", first)
+        if found:
+            return "\n".join(found)
+    import llvmlite.binding as llvm
+
+    return (
+        f"{llvm.get_host_cpu_name()}: {' '.join(name for name, there in llvm.get_host_cpu_features().items() if there)}"
+    )
+
+
+@functools.cache
+def features() -> frozenset[str]:
+    """What this CPU can do: ``avx512f``, ``fma``, …; the names are those that Linux and LLVM have in common."""
+    return frozenset(cpu().split())
 
 
 @functools.cache
@@ -38,20 +60,19 @@ def vectors() -> Vectors:
         if forced not in map(str, _PLANS):
             raise PellucidError(f"PELLUCID_VECTOR_LANES was {forced!r}; wanted 1, 4, 8 or 16.")
         return _PLANS[int(forced)]
-    has, architecture = features(), llvm.get_process_triple().split("-")[0]
-    if architecture in ("aarch64", "arm64"):
+    if platform.machine().lower() in ("aarch64", "arm64"):
         return Vectors(4, 32)  # NEON belongs to every 64-bit ARM
-    if has.get("avx512f") and has.get("avx512vl"):
-        return _PLANS[16]
-    if has.get("avx2") and has.get("fma"):
-        return _PLANS[8]
-    if has.get("sse2"):
-        return _PLANS[4]
+    for lanes, wanted in ((16, {"avx512f", "avx512vl"}), (8, {"avx2", "fma"}), (4, {"sse2"})):
+        if wanted <= features():
+            return _PLANS[lanes]
     return _PLANS[1]
 
 
 @functools.cache
-def _target() -> llvm.TargetMachine:
+def target() -> Any:
+    """LLVM's compiler for this CPU."""
+    import llvmlite.binding as llvm
+
     llvm.initialize_native_target()
     llvm.initialize_native_asmprinter()
     llvm.initialize_native_asmparser()
@@ -61,27 +82,53 @@ def _target() -> llvm.TargetMachine:
     )  # fmt: skip
 
 
-@functools.cache
-def _engine() -> llvm.ExecutionEngine:
-    _target()
-    return llvm.create_mcjit_compiler(llvm.parse_assembly(""), _target())
-
-
 def machine_code(assembly: str) -> bytes:
     """LLVM assembly compiled to an object file for this CPU. The code comes as it should run: nothing is unrolled or inlined."""
+    import llvmlite.binding as llvm
+
     module = llvm.parse_assembly(assembly)
     module.verify()
-    return _target().emit_object(module)
+    return target().emit_object(module)
 
 
-def load(name: str, assembly: str, functions: list[str]) -> list[int]:
-    """Compile LLVM assembly, or take it from the cache, and return the addresses of these functions of it."""
-    key = repr((assembly, llvm.get_host_cpu_name(), llvm.get_host_cpu_features().flatten(), llvm.llvm_version_info))
-    code = jit.cached(name, key.encode(), lambda: machine_code(assembly))
+def load(name: str, key: str, make: Callable[[], bytes], functions: list[str]) -> list[int]:
+    """The addresses of these functions in an object file: the one that the cache holds under this key, else ``make()``."""
+    words = f"{key} {cpu()}".encode()
+    code = cache.read_cache(name, words)
+    addresses = _addresses(code, functions) if code else []
+    if not addresses:
+        code = make()
+        cache.write_cache(name, words, code)
+        addresses = _addresses(code, functions)
+    if not addresses:
+        raise RuntimeError(f"There are not all functions in the machine code of {name!r}.")
+    return addresses
+
+
+def _addresses(code: bytes, functions: list[str]) -> list[int]:
+    """Make an object file part of this process; an empty list if that is not what it is."""
+    return objects.load(code, functions) or _load_with_llvm(code, functions)
+
+
+@functools.cache
+def _engine() -> Any:
+    import llvmlite.binding as llvm
+
+    return llvm.create_mcjit_compiler(llvm.parse_assembly(""), target())
+
+
+def _load_with_llvm(code: bytes, functions: list[str]) -> list[int]:
+    if not code.startswith(OBJECT_FILES):
+        return []  # LLVM would end the process
+    import llvmlite.binding as llvm
+
     engine = _engine()
     engine.add_object_file(llvm.ObjectFileRef.from_data(code))
     engine.finalize_object()
     addresses = [engine.get_function_address(function) for function in functions]
-    if not all(addresses):
-        raise RuntimeError(f"LLVM did not find all functions of {name!r}.")
-    return addresses
+    return addresses if all(addresses) else []
+
+
+def assemble(name: str, assembly: str, functions: list[str]) -> list[int]:
+    """Compile LLVM assembly, or take it from the cache, and return the addresses of these functions of it."""
+    return load(name, assembly, lambda: machine_code(assembly), functions)

@@ -60,7 +60,7 @@ def table() -> NDArray[np.intp]:
     """``table()[0, vectors]``: the addresses of the functions of this machine."""
     unit, sizes = machine.vectors(), range(1, MOST_VECTORS + 1)
     text = module(unit.lanes, [moments(unit, n) for n in sizes])
-    addresses = machine.load(f"moments{unit.lanes}", text, [f"moments_{n}" for n in sizes])
+    addresses = machine.assemble(f"moments{unit.lanes}", text, [f"moments_{n}" for n in sizes])
     return np.array([[0, *addresses]], np.intp)
 
 

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from . import machine, moments
-from .assembly import address
+from .assembly import address, flat
 from .buffers import aligned
 from .jit import IN1, IN2, INT, OUT1, OUT2, OUT3, TABLE, TEAM, array_of, inline, kernel
 from .threads import MEMBERS, next_chunk, parallel_for
@@ -43,16 +43,17 @@ def accepts_batch_norm(x: NDArray, gamma, beta, moving_mean, moving_variance, **
     return all(a.dtype == np.float32 for a in arrays) and x.ndim >= 2 and x.size > 0
 
 
-@kernel(TEAM, INT, TABLE, INT, INT, IN2, OUT3)
-def _statistics(team, chunks, table, lanes, pixels, x, parts):
+@kernel(TEAM, INT, OUT2, TABLE, INT, INT, IN2, OUT3)
+def _statistics(team, chunks, workspace, table, lanes, pixels, x, parts):
     """parts[chunk] = (mean, Σ (x - mean)²) of the chunk's pixels, per channel."""
     count, channels = x.shape
+    zeros = workspace[next_chunk(team[MEMBERS:])][:channels]
     chunk = next_chunk(team)
     while chunk < chunks:
         here = min(pixels, count - chunk * pixels)
         at = address(x) + 4 * chunk * pixels * channels
         mean, squares = parts[chunk, 0], parts[chunk, 1]
-        zeros = np.zeros(channels, np.float32)
+        zeros[:] = 0
         moments.accumulate(table, lanes, at, at, zeros, zeros, mean, squares, here, channels)
         share = np.float32(1 / here)
         for c in range(channels):
@@ -92,15 +93,16 @@ def derive(x, dy, mean, scale, shift, relu, slope, constant, dx):
 def _products(team, chunks, workspace, table, lanes, pixels, x, dy, mean, scale, shift, relu, parts):
     """parts[chunk] = (Σ dy, Σ dy (x - mean)) of the chunk's pixels, per channel, of dy behind the ReLU, if there is one."""
     count, channels = x.shape
-    zeros = np.zeros(channels, np.float32)
     row, centre = mean.size, mean[:channels]
-    passed = workspace[next_chunk(team[MEMBERS:])]
+    space = workspace[next_chunk(team[MEMBERS:])]
+    passed, zeros = space[: pixels * channels], space[pixels * channels : (pixels + 1) * channels]
+    zeros[:] = 0
     chunk = next_chunk(team)
     while chunk < chunks:
         start, here = chunk * pixels, min(pixels, count - chunk * pixels)
         at, dy_at = address(x) + 4 * start * channels, address(dy) + 4 * start * channels
         if relu:
-            values, gradients = x.reshape(-1)[start * channels :], dy.reshape(-1)[start * channels :]
+            values, gradients = flat(x)[start * channels :], flat(dy)[start * channels :]
             for first in range(0, here * channels, row):
                 source, gradient = values[first : first + row], gradients[first : first + row]
                 target = passed[first : min(first + row, here * channels)]
@@ -164,7 +166,7 @@ def batch_norm_backward(dy: NDArray, cache: BatchNormCache) -> tuple[NDArray, ND
     parts = np.empty((-(-count // pixels), 2, channels), np.float32)
     parallel_for(
         _products, len(parts), moments.table(), machine.vectors().lanes, pixels, x.reshape(count, channels),
-        dy.reshape(count, channels), *cache.vectors, int(cache.relu), parts, workspace=pixels * channels,
+        dy.reshape(count, channels), *cache.vectors, int(cache.relu), parts, workspace=(pixels + 1) * channels,
     )  # fmt: skip
     coefficients, dgamma, dbeta = finish(parts, cache)
     dx, size = aligned(x.shape), chunk_size(channels)
@@ -234,7 +236,8 @@ def _mean_and_variance(x: NDArray[np.float32]) -> tuple[NDArray[np.float64], NDA
     count, channels = x.shape
     pixels = max(1, CHUNK // channels)
     parts = np.empty((-(-count // pixels), 2, channels), np.float32)
-    parallel_for(_statistics, len(parts), moments.table(), machine.vectors().lanes, pixels, x, parts)
+    lanes = machine.vectors().lanes
+    parallel_for(_statistics, len(parts), moments.table(), lanes, pixels, x, parts, workspace=channels)
     sizes = np.full(len(parts), pixels, np.float64)
     sizes[-1] = count - pixels * (len(parts) - 1)
     means, squares = parts[:, 0].astype(np.float64), parts[:, 1].astype(np.float64)

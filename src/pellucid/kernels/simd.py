@@ -201,7 +201,7 @@ def tiles() -> NDArray[np.intp]:
     text = module(unit.lanes, [product(unit), *(tile(unit, rows, n) for rows, n in sizes)])
     names = ["product", *(f"tile_{rows}x{n}" for rows, n in sizes)]
     table = np.zeros((MOST_VECTORS + 1, MOST_ROWS + 1), np.intp)
-    table[0, 0], *addresses = machine.load(f"tiles{unit.lanes}", text, names)
+    table[0, 0], *addresses = machine.assemble(f"tiles{unit.lanes}", text, names)
     for (rows, n), place in zip(sizes, addresses, strict=True):
         table[n, rows] = place
         table[n, 0] = max(table[n, 0], rows)

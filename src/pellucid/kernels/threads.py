@@ -32,7 +32,7 @@ import numpy as np
 from ..errors import PellucidError
 from . import team as native
 from .buffers import aligned
-from .jit import Kernel
+from .jit import Door, Kernel, address_of
 from .team import next_chunk
 
 TEAM_WORDS, MEMBERS = 16, 8  # in two cache lines: see ``team``; and how many members came
@@ -50,14 +50,14 @@ class _Helper:
         # more threads than cores would only take them from each other
         patience = PATIENCE if get_num_threads() <= available_cores() else 0
         now = self.board.ctypes.data + 8 * (self.place + native.CLOCK)
-        self.arguments = self.board, self.place, patience, clock, clock_id, now
+        self.block = native.watch.block(self.board, self.place, patience, clock, clock_id, now)
         self.thread = threading.Thread(target=self._run, name=f"pellucid-{number + 1}", daemon=True)
         self.thread.start()
 
     def _run(self) -> None:
-        watch = native.watch.ready()
+        watch = native.watch.ready().enter
         while not self.board[self.place + native.STOP]:
-            watch(*self.arguments)
+            watch(self.block)
             self.awake.get()
 
     def wake(self) -> None:
@@ -89,11 +89,11 @@ class _Pool:
         self.board[native.OFFER] = self.system[2]
         self.helpers = [_Helper(self, number) for number in range(count)]
 
-    def run(self, function: Any, team: np.ndarray, arguments: tuple) -> None:
+    def run(self, door: Door, block: bytes) -> int:
         for helper in self.helpers:
             helper.wake()
-        team[native.BOARD], team[native.CHUNKS] = self.board.ctypes.data, arguments[0]
-        function(team, *arguments)
+        native.share(self.board, door.address, address_of(block))
+        return int(self.board[native.WRONG])
 
 
 _pool = _Pool()
@@ -147,18 +147,17 @@ def parallel_for(function: Kernel, chunks: int, *arguments: Any, workspace: int 
     With a ``workspace`` of so many floats for each thread, the arguments begin with an array of one row per thread, of
     which a thread takes the row ``next_chunk(team[MEMBERS:])``.
     """
-    compiled = function.ready()
+    door = function.ready()
     team = np.zeros(TEAM_WORDS, np.intp)
     threads, pool = get_num_threads(), _pool
     together = threads > 1 and chunks > 1 and pool.lock.acquire(blocking=False)
     try:
         if workspace is not None:
             arguments = (aligned((threads if together else 1, -(-workspace // 16) * 16)), *arguments)
+        block = function.block(team, chunks, *arguments)
         if together:
             pool.resize(threads - 1)
-            pool.run(compiled, team, (chunks, *arguments))
-        else:
-            compiled(team, chunks, *arguments)
+        function.check(pool.run(door, block) if together else door.enter(block))
     finally:
         if together:
             pool.lock.release()

@@ -176,7 +176,7 @@ def table() -> NDArray[np.intp]:
         for name, matrix in maps:
             names.append(f"{name}_{m}")
             functions.append(transform(names[-1], unit, matrix, output=name == "output"))
-    addresses = machine.load(f"winograd{unit.lanes}", module(unit.lanes, functions), names)
+    addresses = machine.assemble(f"winograd{unit.lanes}", module(unit.lanes, functions), names)
     places = np.zeros((max(POINTS) + 1, 6), np.intp)
     places[0] = transpose.table()[0]
     for i, m in enumerate(POINTS):

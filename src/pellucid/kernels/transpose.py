@@ -76,7 +76,7 @@ def table() -> NDArray[np.intp]:
     """``table()[0]``: lanes, the address of the transposing function, those that copy rows of 1, 2, … vectors."""
     unit, widths = machine.vectors(), range(1, MOST_VECTORS + 1)
     text = module(unit.lanes, [square(unit), *(copy_rows(unit, n) for n in widths)])
-    places = machine.load(f"moves{unit.lanes}", text, ["transpose", *(f"copy_{n}" for n in widths)])
+    places = machine.assemble(f"moves{unit.lanes}", text, ["transpose", *(f"copy_{n}" for n in widths)])
     return np.array([[unit.lanes, *places]], np.intp)
 
 

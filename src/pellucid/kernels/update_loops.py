@@ -5,36 +5,23 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import numpy as np
-from llvmlite import ir
-from numba import carray, njit, types
-from numba.extending import intrinsic
 
-from .jit import FLOAT, IN2, INT, TABLE, TEAM, Kernel, inline, kernel, named
+from .assembly import numbers, word
+from .jit import FLOAT, IN2, INT, TABLE, TEAM, Array, Kernel, inline, kernel, named
 from .threads import next_chunk
 
+_f = np.float32
 HEADER = object.__basicsize__  # of any Python object; in an array, the address of its numbers follows
 
 
-@intrinsic
-def _follow(typing_context, place, start):
-    """The pointer to floats that lies in memory at an address, moved on by ``start`` floats."""
-
-    def generate(context, builder, signature, values):
-        pointer = ir.FloatType().as_pointer()
-        first = builder.load(builder.inttoptr(values[0], pointer.as_pointer()), typ=pointer)
-        return builder.gep(first, [values[1]], source_etype=ir.FloatType())
-
-    return types.CPointer(types.float32)(place, start), generate
-
-
 @inline
-def _numbers(array, start, size):
-    """Some numbers of an array that is given by the address of its Python object.
+def _at(array, start):
+    """Where a number of an array lies that is given by the address of its Python object.
 
     NumPy's C structure of an array is Python's header followed by the pointer to the numbers. Asking the interpreter for that
     pointer takes a microsecond per array, as long as changing ten thousand parameters.
     """
-    return carray(_follow(array + HEADER, start), size)
+    return word(array + HEADER) + 4 * start
 
 
 @inline
@@ -162,7 +149,7 @@ def _rule(name: str, slots: int, formula: Callable) -> Kernel:
         @inline
         @named(f"change_{name}")
         def change(arrays, p, start, size, rate, scale, limit, decay, keep, a, b, c, d):
-            w, g = _numbers(arrays[0, p], start, size), _numbers(arrays[1, p], start, size)
+            w, g = numbers(_at(arrays[0, p], start), size, _f), numbers(_at(arrays[1, p], start), size, _f)
             for i in range(size):
                 w[i] = formula(keep * w[i], _gradient(w[i], g[i], scale, limit, decay), rate, a, b, c, d)
 
@@ -171,8 +158,8 @@ def _rule(name: str, slots: int, formula: Callable) -> Kernel:
         @inline
         @named(f"change_{name}")
         def change(arrays, p, start, size, rate, scale, limit, decay, keep, a, b, c, d):
-            w, g = _numbers(arrays[0, p], start, size), _numbers(arrays[1, p], start, size)
-            m = _numbers(arrays[2, p], start, size)
+            w, g = numbers(_at(arrays[0, p], start), size, _f), numbers(_at(arrays[1, p], start), size, _f)
+            m = numbers(_at(arrays[2, p], start), size, _f)
             for i in range(size):
                 gradient = _gradient(w[i], g[i], scale, limit, decay)
                 w[i], m[i] = formula(keep * w[i], gradient, m[i], rate, a, b, c, d)
@@ -182,8 +169,8 @@ def _rule(name: str, slots: int, formula: Callable) -> Kernel:
         @inline
         @named(f"change_{name}")
         def change(arrays, p, start, size, rate, scale, limit, decay, keep, a, b, c, d):
-            w, g = _numbers(arrays[0, p], start, size), _numbers(arrays[1, p], start, size)
-            m, v = _numbers(arrays[2, p], start, size), _numbers(arrays[3, p], start, size)
+            w, g = numbers(_at(arrays[0, p], start), size, _f), numbers(_at(arrays[1, p], start), size, _f)
+            m, v = numbers(_at(arrays[2, p], start), size, _f), numbers(_at(arrays[3, p], start), size, _f)
             for i in range(size):
                 gradient = _gradient(w[i], g[i], scale, limit, decay)
                 w[i], m[i], v[i] = formula(keep * w[i], gradient, m[i], v[i], rate, a, b, c, d)
@@ -193,9 +180,9 @@ def _rule(name: str, slots: int, formula: Callable) -> Kernel:
         @inline
         @named(f"change_{name}")
         def change(arrays, p, start, size, rate, scale, limit, decay, keep, a, b, c, d):
-            w, g = _numbers(arrays[0, p], start, size), _numbers(arrays[1, p], start, size)
-            s, m = _numbers(arrays[2, p], start, size), _numbers(arrays[3, p], start, size)
-            v = _numbers(arrays[4, p], start, size)
+            w, g = numbers(_at(arrays[0, p], start), size, _f), numbers(_at(arrays[1, p], start), size, _f)
+            s, m = numbers(_at(arrays[2, p], start), size, _f), numbers(_at(arrays[3, p], start), size, _f)
+            v = numbers(_at(arrays[4, p], start), size, _f)
             for i in range(size):
                 gradient = _gradient(w[i], g[i], scale, limit, decay)
                 w[i], s[i], m[i], v[i] = formula(keep * w[i], gradient, s[i], m[i], v[i], rate, a, b, c, d)
@@ -237,7 +224,7 @@ ADAGRAD = {"keras": _rule("adagrad", 1, _adagrad), "torch": _rule("torch_adagrad
 AVERAGE = _rule("average", 0, _average)
 
 
-@njit(nogil=True, error_model="numpy", fastmath={"reassoc", "nsz"}, no_cpython_wrapper=True, no_cfunc_wrapper=True)
+@inline(fastmath=("reassoc", "nsz"))
 def _square_sum(x):
     """Σ x², in as many partial sums as a vector has lanes: this one loop may be summed in another order than written."""
     total = 0.0
@@ -246,10 +233,10 @@ def _square_sum(x):
     return total
 
 
-@kernel(TEAM, INT, TABLE, TABLE, types.Array(types.float64, 1, "C"))
+@kernel(TEAM, INT, TABLE, TABLE, Array("float64", 1, True))
 def square_sums(team, chunks, pieces, arrays, sums):
     """Σ x² of every piece."""
     chunk = next_chunk(team)
     while chunk < chunks:
-        sums[chunk] = _square_sum(_numbers(arrays[0, pieces[chunk, 0]], pieces[chunk, 1], pieces[chunk, 2]))
+        sums[chunk] = _square_sum(numbers(_at(arrays[0, pieces[chunk, 0]], pieces[chunk, 1]), pieces[chunk, 2], _f))
         chunk = next_chunk(team)

@@ -234,6 +234,6 @@ def table() -> NDArray[np.intp]:
     )
     kinds.append(RECTIFY)
     functions = np.zeros((1, RECTIFY + 1), np.intp)
-    functions[0, kinds] = machine.load(f"windows{lanes}", text, [f"windows_{kind}" for kind in kinds])
+    functions[0, kinds] = machine.assemble(f"windows{lanes}", text, [f"windows_{kind}" for kind in kinds])
     functions.flags.writeable = False
     return functions
