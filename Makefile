@@ -32,7 +32,7 @@ train: $(VENV)/installed  ## Train and evaluate on the embedded digits (about ha
 	$(BIN)/pellucid train digits
 
 test: $(VENV)/installed-test  ## Run all tests
-	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile
+	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile --max-worker-restart 0
 
 smoke: $(VENV)/installed-test  ## Run the quick selection of tests (under 20 seconds)
 	$(BIN)/python -m pytest -m smoke tests

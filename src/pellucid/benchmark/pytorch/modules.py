@@ -45,6 +45,20 @@ class AverageOfImage(nn.Module):
         return F.avg_pool2d(self.pad(x), self.window, self.strides) / inside
 
 
+class PointwiseConv2d(nn.Conv2d):
+    """A 1x1 convolution with strides that reads few channels, as one with strides of 1 of the pixels it reads.
+
+    With fewer channels than a vector has lanes oneDNN 3.x writes past the end of a buffer in the backward pass, and
+    PyTorch's process ends with a damaged heap (https://github.com/uxlfoundation/oneDNN/issues/6035).
+    """
+
+    FEW = 16  # the lanes of AVX-512
+
+    def forward(self, x: Tensor) -> Tensor:
+        down, right = self.stride
+        return F.conv2d(x[:, :, ::down, ::right], self.weight, self.bias, groups=self.groups)
+
+
 class ChannelNorm(nn.LayerNorm):
     """Layer normalisation of every pixel's channels, which are not the last axis here."""
 
@@ -110,7 +124,9 @@ def build(layers: list[Description]) -> nn.Sequential:
 
 def _conv(layer: Description) -> list[nn.Module]:
     pads, padding = _padding(layer["padding"], 0.0)
-    module = nn.Conv2d(
+    few = layer["inputs"] // layer["groups"] < PointwiseConv2d.FEW
+    pointwise = max(layer["window"]) == 1 < max(layer["strides"]) and padding == [0, 0]
+    module = (PointwiseConv2d if pointwise and few else nn.Conv2d)(
         layer["inputs"], layer["outputs"], layer["window"], layer["strides"], padding, layer["dilation"],
         layer["groups"], bias=layer["bias"],
     )  # fmt: skip
