@@ -83,6 +83,16 @@ def pixels(name: str, *arguments: Any) -> Any:
     return getattr(augment if kernels is None else kernels.augment, name)(*arguments)
 
 
+def playback(layers: Any, weights: Any, shape: tuple[int, ...]) -> Any:
+    """The layers as one function of inputs of this shape, their kernel calls written down; see ``kernels.playback``.
+
+    None where there are no kernels, or the calls would take too much memory.
+    """
+    kernels = _kernels() if _backend == "native" else None
+    found = None if kernels is None else kernels.playback.Playback(layers, weights, shape)
+    return found if found is not None and found.usable else None
+
+
 def set_backend(name: str) -> None:
     """Choose ``"native"`` (compiled kernels wherever they accept; the default) or ``"numpy"`` (the references alone).
 

@@ -28,6 +28,7 @@ from .patterns import matching
 from .plan import MANY, planned
 from .preprocessing import Preprocessing
 from .randomness import Randomness
+from .replies import FEW, Replies
 from .schedules import Schedule
 from .summary import summarize
 
@@ -68,6 +69,7 @@ class Sequential(Chain):
         self.metrics: dict[str, scores.Metric] = {}
         self.penalties: dict[str, penalties_of.L1L2] = {}  # by parameter
         self._plans: dict[tuple[Any, ...], Chain] = {}
+        self._replies = Replies()
 
     # Build and compile -----------------------------------------------------------------------------------------------
 
@@ -135,7 +137,7 @@ class Sequential(Chain):
             )
         self.seed = seed
         super().build(input_shape, seed=seed, path=path, dtype=dtype)
-        self._plans, self.epochs_seen = {}, 0
+        self._plans, self._replies, self.epochs_seen = {}, Replies(), 0
 
     def _plan(self, network: Chain, *, training: bool, images: int = MANY) -> Chain:
         """The plan of this model, or of this model without its last activation; made once for each backend and list of layers,
@@ -454,11 +456,14 @@ class Sequential(Chain):
         times slower; without it the model's own ``views``.
         """
         x = self.check_input(x)
-        shown = self.averaged()
-        network = shown._plan(shown, training=False, images=min(len(x), batch_size))
-        return np.concatenate(
-            [views_of.ask(network, batch, views or self.views) for _, batch in self._batches(x, batch_size)]
-        )
+        shown, views = self.averaged(), views or self.views
+        few = min(len(x), batch_size) <= FEW
+        network = shown._plan(shown, training=False, images=MANY if few else min(len(x), batch_size))
+        answers = []
+        for _, batch in self._batches(x, batch_size):
+            answer = self._replies.reply(self, network, batch) if few and views == "none" and shown is self else None
+            answers.append(views_of.ask(network, batch, views) if answer is None else answer)
+        return answers[0] if len(answers) == 1 else np.concatenate(answers)
 
     def summary(self) -> None:
         """Print layers, shapes, parameters, multiply-adds, memory and receptive fields."""
@@ -535,7 +540,7 @@ class Sequential(Chain):
         shared = {id(array): averages[path] for path, array in arrays.items()}
         twin = copy.copy(self)
         twin.layers = copy.deepcopy(self.layers, shared)  # a copy in which every weight is its average
-        twin.optimizer, twin._plans = None, {}
+        twin.optimizer, twin._plans, twin._replies = None, {}, Replies()
         return twin
 
     def adopt_averages(self) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
@@ -44,8 +45,14 @@ def start(
         stderr=subprocess.PIPE,
         text=True,
         encoding="utf-8",
+        preexec_fn=None if os.name == "nt" else _listening,
         **options,
     )
+
+
+def _listening() -> None:
+    """Ctrl-C counts in the command even if this process was started in the background, where it is ignored."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 def finish(process: subprocess.Popen) -> Answer:

@@ -21,7 +21,9 @@ from . import (
     fused_norm,
     group_norm,
     norm,
+    playback,
     pool,
+    softmax,
     update,
     winograd,
 )
@@ -64,6 +66,7 @@ IMPLEMENTATIONS: list[Implementation] = [
     ("tanh", activation.tanh, activation.tanh_backward, activation.accepts_elementwise),
     ("elu", activation.elu, activation.elu_backward, activation.accepts_elementwise),
     ("silu", activation.silu, activation.silu_backward, activation.accepts_elementwise),
+    ("softmax", softmax.softmax, softmax.softmax_backward, activation.accepts_elementwise),
     ("gelu", activation.gelu, activation.gelu_backward, activation.accepts_elementwise),
 ]
 
@@ -71,6 +74,7 @@ __all__ = [
     "IMPLEMENTATIONS",
     "augment",
     "get_num_threads",
+    "playback",
     "set_num_threads",
     "set_winograd",
     "update",

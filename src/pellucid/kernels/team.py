@@ -18,8 +18,11 @@ from __future__ import annotations
 import ctypes
 import time
 
-from .assembly import call
-from .jit import INT, TEAM, Intrinsic, kernel
+from .assembly import call, clear
+from .jit import INT, TABLE, TEAM, Intrinsic, inline, kernel
+from .recording import BLOCK as RECORDED_BLOCK
+from .recording import COUNTERS, SHARED
+from .recording import DOOR as RECORDED_DOOR
 
 LINE = 8  # words of a cache line
 JOB = 0  # on the board: odd while a job is posted; every posting and every closing adds one
@@ -29,6 +32,8 @@ DOOR, BLOCK, WRONG = range(2 * LINE, 2 * LINE + 3)  # of the posted kernel, and 
 HELPERS = 3 * LINE  # from here on, one cache line per helper:
 ASLEEP, LAST, STOP, CLOCK = range(4)  # whether it sleeps, the job it joined last, whether it shall end, (2) the time
 
+COUNTER_WORDS = 16  # of a kernel, in two cache lines: its chunks, and from MEMBERS on how many members came
+MEMBERS = 8
 LOOKS = 100  # at the board before the core is offered to other threads
 
 next_chunk = Intrinsic("next_chunk")
@@ -40,9 +45,9 @@ def board_words(helpers: int) -> int:
     return HELPERS + helpers * LINE
 
 
-@kernel(TEAM, INT, INT)
-def share(board, door, block):
-    """What the caller does: post a kernel, take part in it, wait for the others."""
+@inline
+def _post(board, door, block):
+    """Post a kernel, take part in it, wait for the others."""
     board[DOOR], board[BLOCK] = door, block
     add(board, JOB, 1)
     board[WRONG] = call(door, block)
@@ -53,6 +58,23 @@ def share(board, door, block):
         looks += 1
         if looks % LOOKS == 0 and board[OFFER] != 0:
             call(board[OFFER])
+
+
+@kernel(TEAM, INT, INT)
+def share(board, door, block):
+    """What the caller does."""
+    _post(board, door, block)
+
+
+@kernel(TEAM, TABLE, INT)
+def replay(board, calls, together):
+    """The same for each call of a recording; without ``together`` the caller makes them alone."""
+    for i in range(calls.shape[0]):
+        clear(calls[i, COUNTERS], 2 * COUNTER_WORDS)
+        if together and calls[i, SHARED]:
+            _post(board, calls[i, RECORDED_DOOR], calls[i, RECORDED_BLOCK])
+        else:
+            call(calls[i, RECORDED_DOOR], calls[i, RECORDED_BLOCK])
 
 
 @kernel(TEAM, INT, INT, INT, INT, INT)

@@ -28,14 +28,15 @@ from queue import SimpleQueue
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ..errors import PellucidError
+from . import recording
 from . import team as native
 from .buffers import aligned
 from .jit import Door, Kernel, address_of
-from .team import next_chunk
+from .team import COUNTER_WORDS, MEMBERS, next_chunk
 
-TEAM_WORDS, MEMBERS = 16, 8  # in two cache lines: see ``team``; and how many members came
 PATIENCE = 500_000  # nanoseconds for which a helper watches the board before it goes to sleep
 
 
@@ -89,9 +90,12 @@ class _Pool:
         self.board[native.OFFER] = self.system[2]
         self.helpers = [_Helper(self, number) for number in range(count)]
 
-    def run(self, door: Door, block: bytes) -> int:
+    def wake(self) -> None:
         for helper in self.helpers:
             helper.wake()
+
+    def run(self, door: Door, block: bytes) -> int:
+        self.wake()
         native.share(self.board, door.address, address_of(block))
         return int(self.board[native.WRONG])
 
@@ -148,7 +152,7 @@ def parallel_for(function: Kernel, chunks: int, *arguments: Any, workspace: int 
     which a thread takes the row ``next_chunk(team[MEMBERS:])``.
     """
     door = function.ready()
-    team = np.zeros(TEAM_WORDS, np.intp)
+    team = np.zeros(COUNTER_WORDS, np.intp)
     threads, pool = get_num_threads(), _pool
     together = threads > 1 and chunks > 1 and pool.lock.acquire(blocking=False)
     try:
@@ -158,9 +162,25 @@ def parallel_for(function: Kernel, chunks: int, *arguments: Any, workspace: int 
         if together:
             pool.resize(threads - 1)
         function.check(pool.run(door, block) if together else door.enter(block))
+        if recording.current.recording is not None:
+            recording.current.recording.note(function, door, block, (team, chunks, *arguments), together)
     finally:
         if together:
             pool.lock.release()
 
 
-__all__ = ["MEMBERS", "available_cores", "get_num_threads", "next_chunk", "parallel_for", "set_num_threads"]
+def replay(calls: NDArray[np.intp]) -> None:
+    """Make the calls of a recording again. The number of threads must be the one they were made with."""
+    threads, pool = get_num_threads(), _pool
+    together = threads > 1 and pool.lock.acquire(blocking=False)
+    try:
+        if together:
+            pool.resize(threads - 1)
+            pool.wake()
+        native.replay(pool.board, calls, int(together))
+    finally:
+        if together:
+            pool.lock.release()
+
+
+__all__ = ["MEMBERS", "available_cores", "get_num_threads", "next_chunk", "parallel_for", "replay", "set_num_threads"]

@@ -1,0 +1,81 @@
+"""Kernel calls written down once and made again in one go.
+
+Between two kernels Python chooses, reserves and packs. For one small image that takes longer than the kernels themselves, and
+is the same every time. ``of(x)`` writes down the calls that are made while a network looks at ``x``; ``threads.replay`` makes
+them again, for what lies in ``x`` then.
+
+Only calls whose arguments depend on ``x`` are written down: those that are given ``x``, or what such a call has written. All
+others, like those that pack weights, have done their work for good. Everything that was written stays where it is.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .jit import Array, Door, Kernel, address_of
+
+DOOR, BLOCK, COUNTERS, SHARED = range(4)  # the columns of a table of calls
+
+
+Row = tuple[int, int, int, int]
+
+
+def table(rows: list[Row]) -> NDArray[np.intp]:
+    """The calls as ``threads.replay`` takes them."""
+    return np.array(rows, np.intp).reshape(-1, 4)
+
+
+class Recording:
+    """The calls that depend on ``x``, in their order, and all that they need."""
+
+    def __init__(self, x: NDArray) -> None:
+        self.rows: list[Row] = []
+        self.kept: list[Any] = [x]
+        self._live = [_span(x)]
+
+    def note(self, function: Kernel, door: Door, block: bytes, arguments: Sequence[Any], shared: bool) -> None:
+        """A call that was made; the first of its ``arguments`` are the counters that its chunks are taken from."""
+        self.kept += [block, *(array for array in arguments if isinstance(array, np.ndarray))]
+        arrays = [(arguments[i], kind) for i, kind in enumerate(function.types) if isinstance(kind, Array) and i]
+        if any(self.depends(array) for array, _ in arrays):
+            self._live += [_span(array) for array, kind in arrays if kind.written]
+            self.rows.append((door.address, address_of(block), arguments[0].ctypes.data, int(shared)))
+
+    def depends(self, array: NDArray) -> bool:
+        """Whether an array, or what it is a part of, was written by one of the calls or is ``x``."""
+        start, end = _span(array)
+        return any(start < other_end and other_start < end for other_start, other_end in self._live)
+
+    @property
+    def size(self) -> int:
+        """Bytes of the arrays that are kept."""
+        spans = {_span(array) for array in self.kept if isinstance(array, np.ndarray)}
+        return sum(end - start for start, end in spans)
+
+
+class _Current(threading.local):
+    recording: Recording | None = None
+
+
+current = _Current()
+
+
+@contextlib.contextmanager
+def of(x: NDArray) -> Iterator[Recording]:
+    """Write down the kernel calls that this thread makes in the block and that depend on ``x``."""
+    before, current.recording = current.recording, Recording(x)
+    try:
+        yield current.recording
+    finally:
+        current.recording = before
+
+
+def _span(array: NDArray) -> tuple[int, int]:
+    """The addresses of the first byte of an array without gaps and of the one behind it."""
+    return array.ctypes.data, array.ctypes.data + array.nbytes
