@@ -86,11 +86,17 @@ def pixels(name: str, *arguments: Any) -> Any:
 def playback(layers: Any, weights: Any, shape: tuple[int, ...]) -> Any:
     """The layers as one function of inputs of this shape, their kernel calls written down; see ``kernels.playback``.
 
-    None where there are no kernels, or the calls would take too much memory.
+    None where there are no kernels, or the calls would take too much memory. To be called with ``lasting_weights``.
     """
     kernels = _kernels() if _backend == "native" else None
     found = None if kernels is None else kernels.playback.Playback(layers, weights, shape)
     return found if found is not None and found.usable else None
+
+
+def lasting_weights() -> contextlib.AbstractContextManager[None]:
+    """A block in which kernels may spend time on the weights, because they are going to be used often as they are."""
+    kernels = _kernels() if _backend == "native" else None
+    return contextlib.nullcontext() if kernels is None else kernels.recording.lasting_weights()
 
 
 def set_backend(name: str) -> None:

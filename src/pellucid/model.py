@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import dataclasses
+import functools
 import math
 import os
 from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
@@ -28,7 +29,7 @@ from .patterns import matching
 from .plan import MANY, planned
 from .preprocessing import Preprocessing
 from .randomness import Randomness
-from .replies import FEW, Replies
+from .replies import Replies
 from .schedules import Schedule
 from .summary import summarize
 
@@ -179,7 +180,8 @@ class Sequential(Chain):
 
     @property
     def _dtype(self) -> np.dtype:
-        return next(iter(self.params.values()), np.zeros(0, np.float32)).dtype
+        first = next((array for layer in self.walk() for array in (layer._params or {}).values()), None)
+        return np.dtype(np.float32) if first is None else first.dtype
 
     def _batches(self, x: NDArray, batch_size: int) -> Iterator[tuple[slice, NDArray]]:
         x = self.check_input(x)
@@ -457,13 +459,14 @@ class Sequential(Chain):
         """
         x = self.check_input(x)
         shown, views = self.averaged(), views or self.views
-        few = min(len(x), batch_size) <= FEW
-        network = shown._plan(shown, training=False, images=MANY if few else min(len(x), batch_size))
-        answers = []
-        for _, batch in self._batches(x, batch_size):
-            answer = self._replies.reply(self, network, batch) if few and views == "none" and shown is self else None
-            answers.append(views_of.ask(network, batch, views) if answer is None else answer)
-        return answers[0] if len(answers) == 1 else np.concatenate(answers)
+        images = min(len(x), batch_size)
+        quick = views == "none" and shown is self and self._replies.suit(self, images)
+        network = shown._plan(shown, training=False, images=MANY if quick else images)
+        if quick:
+            ask = functools.partial(self._replies.reply, self, network)
+        else:
+            ask = functools.partial(views_of.ask, network, views=views)
+        return np.concatenate([ask(batch) for _, batch in self._batches(x, batch_size)])
 
     def summary(self) -> None:
         """Print layers, shapes, parameters, multiply-adds, memory and receptive fields."""

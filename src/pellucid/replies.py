@@ -9,13 +9,15 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 from numpy.typing import NDArray
 
 from . import backend
 from .layers.base import Layer
 from .layers.merge import Chain
 
-FEW = 16  # images of a small batch
+MOST_IMAGES = 16  # of a small batch
+MOST_BYTES = 1 << 26  # of weights, which are kept a second time, and up to four times as large
 SHAPES = 4  # that are known at the same time
 MOST_PATIENCE = 1 << 10  # answers between two attempts
 NEVER = 1 << 62
@@ -26,34 +28,44 @@ class Replies:
 
     def __init__(self) -> None:
         self._known: dict[Any, _Known] = {}
+        self._bytes: int | None = None  # of the model's weights
 
     def __reduce__(self) -> tuple[type, tuple]:
         return Replies, ()
 
-    def reply(self, model: Layer, network: Chain, x: NDArray) -> NDArray | None:
-        """The outputs for x of a model, by a plan of it; None if that network has to be asked."""
+    def suit(self, model: Layer, images: int) -> bool:
+        """Whether so many images are few enough, and the model small enough."""
+        if images > MOST_IMAGES:
+            return False
+        if self._bytes is None:
+            self._bytes = sum(array.nbytes for array in _weights(_weighted(model)))
+        return self._bytes <= MOST_BYTES
+
+    def reply(self, model: Layer, network: Chain, x: NDArray) -> NDArray:
+        """The outputs for x of a model, by ``network``, a plan of it."""
+        if x.dtype != np.float32:  # no kernel would run
+            return network(x)
         key = backend.get_backend(), x.shape, x.dtype, *network.layers
-        if key not in self._known:
+        with backend.lasting_weights():
+            if key in self._known:
+                answer = self._known[key].reply(x)
+                return network(x) if answer is None else answer
             if len(self._known) == SHAPES:
                 del self._known[next(iter(self._known))]
             self._known[key] = _Known(model, network)
-            return None
-        return self._known[key].reply(x)
+            return network(x)
 
 
 class _Known:
     """A network and a shape that it was asked about."""
 
     def __init__(self, model: Layer, network: Chain) -> None:
-        self.network = network
-        self.weighted = [layer for layer in model.walk() if layer._params or layer._state]
+        self.network, self.weighted = network, _weighted(model)
         self.playback: Any = None
         self.patience = self.wait = 1  # answers until the next attempt; more and more if the weights keep changing
 
     def reply(self, x: NDArray) -> NDArray | None:
-        weights = [
-            array for layer in self.weighted for kind in (layer._params, layer._state) for array in (kind or {}).values()
-        ]
+        weights = _weights(self.weighted)
         if self.playback is None or not self.playback.fits(weights):
             self.wait -= 1
             if self.wait > 0:
@@ -67,3 +79,11 @@ class _Known:
             self.playback = None
             self.wait = self.patience = min(2 * self.patience, MOST_PATIENCE)
         return answer
+
+
+def _weighted(model: Layer) -> list[Layer]:
+    return [layer for layer in model.walk() if layer._params or layer._state]
+
+
+def _weights(layers: list[Layer]) -> list[NDArray]:
+    return [array for layer in layers for kind in (layer._params, layer._state) for array in (kind or {}).values()]

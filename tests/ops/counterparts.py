@@ -206,6 +206,7 @@ def _reduce(each: Any, weights: Any, reduction: str = "mean") -> Any:
 COUNTERPARTS: dict[str, Callable[..., Any]] = {
     "conv2d": conv2d,
     "add": lambda x, other, activation=None: F.relu(x + other) if activation else x + other,
+    "concatenate": lambda *arrays: torch.cat(arrays, dim=-1),
     "max_pool2d": max_pool2d,
     "average_pool2d": average_pool2d,
     "global_average_pool2d": lambda x: x.mean((1, 2)),

@@ -318,6 +318,8 @@ RECORDS = [
         {"activation": "relu"},
         ("x", "other"),
     ),
+    Record("concatenate", "two", lambda r: (normal(r, 2, 3, 4), normal(r, 2, 3, 2)), (2, 3, 6), {}, ("x", "other")),
+    Record("concatenate", "one", lambda r: (normal(r, 2, 3),), (2, 3), {}, ("x",)),
     _activation("relu"),
     _activation("leaky_relu"),
     _activation("leaky_relu", "PyTorch's slope", negative_slope=0.01),

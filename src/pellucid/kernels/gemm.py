@@ -22,6 +22,7 @@ from .transpose import table as transposing
 
 FAR = 256  # floats from k to k of a transposed A from which on it is packed: caches hold few lines so far apart
 PLAIN, TRANSPOSED, PACKED = range(3)  # how A lies in memory
+FEW = 4  # rows of A that read B but once or twice: then it is not worth packing
 LOW = 112  # rows that are not worth sharing out: eight times the tallest tile of two vectors
 BLOCK_DEPTH = 512  # of a panel of B, so that it stays in the nearest cache but one
 
@@ -92,12 +93,12 @@ def _pack_rows(team, chunks, functions, a, transposed, row_block, depth_block, p
         chunk = next_chunk(team)
 
 
-@kernel(TEAM, INT, OUT2, TABLE, TABLE, INT, IN1, INT, IN2, INT, IN1, OUT2, INT, INT, INT, INT)
+@kernel(TEAM, INT, OUT2, TABLE, TABLE, INT, IN1, INT, IN2, INT, INT, IN1, OUT2, INT, INT, INT, INT)
 def _multiply(
-    team, chunks, workspace, tiles, functions, lanes, a, layout, b, b_transposed, bias, c, vectors, row_block,
+    team, chunks, workspace, tiles, functions, lanes, a, layout, b, b_transposed, in_place, bias, c, vectors, row_block,
     depth_block, floor,
 ):  # fmt: skip
-    """C = bias + A B; one chunk is some rows of C and one panel of B, which is packed as it is needed."""
+    """C = bias + A B; one chunk is some rows of C and one panel of B, which is packed as it is needed, or read ``in_place``."""
     rows, columns = c.shape
     depth = b.shape[1] if b_transposed else b.shape[0]
     width = vectors * lanes
@@ -113,11 +114,14 @@ def _multiply(
         at = address(c) + 4 * (m0 * columns + n0)
         for k0 in range(0, depth, depth_block):
             deep = min(depth_block, depth - k0)
-            _pack(functions, b, b_transposed, k0, deep, n0, valid, here * lanes, address(panel))
+            b_at, b_k = address(b) + 4 * (k0 * columns + n0), columns
+            if not in_place:
+                b_at, b_k = address(panel), here * lanes
+                _pack(functions, b, b_transposed, k0, deep, n0, valid, here * lanes, b_at)
             product(
                 tiles, here, height,
                 address(a) + 4 * (start + k0 * a_k), a_m, a_k, 0,
-                address(panel), here * lanes, 0,
+                b_at, b_k, 0,
                 address(bias) + 4 * n0 if k0 == 0 else at, 0 if k0 == 0 else columns,
                 at, columns, valid, deep, 1, floor if k0 + deep == depth else NO_FLOOR,
             )  # fmt: skip
@@ -198,8 +202,9 @@ def matmul(
         chunks = blocks * -(-depth // BLOCK_DEPTH)
         parallel_for(_pack_rows, chunks, transposing(), rows_of, int(transpose_a), row_block, BLOCK_DEPTH, a)
     layout = PACKED if packed else TRANSPOSED if transpose_a else PLAIN
+    in_place = rows <= FEW and not transpose_b and columns % lanes == 0
     parallel_for(
-        _multiply, panels * blocks, table, transposing(), lanes, a.reshape(-1), layout, b, int(transpose_b),
+        _multiply, panels * blocks, table, transposing(), lanes, a.reshape(-1), layout, b, int(transpose_b), int(in_place),
         whole_vectors(bias, columns), c, vectors, row_block, BLOCK_DEPTH, floor,
         workspace=BLOCK_DEPTH * vectors * lanes,
     )  # fmt: skip

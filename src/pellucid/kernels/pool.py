@@ -31,8 +31,7 @@ class AveragePool2DCache(NamedTuple):
     geometry: Geometry
 
 
-class GlobalPoolCache(NamedTuple):
-    winner: NDArray[np.intp] | None
+class GlobalAveragePoolCache(NamedTuple):
     x_shape: tuple[int, ...]
 
 
@@ -53,6 +52,11 @@ def accepts_average_pool2d(x: NDArray, **settings: object) -> bool:
 def accepts_global_pool2d(x: NDArray) -> bool:
     """Float32 images."""
     return _accepts(x)
+
+
+def accepts_global_max_pool2d(x: NDArray) -> bool:
+    """Float32 images of fewer than 256 pixels: one window that sees them all."""
+    return _accepts(x) and accepts_max_pool2d(x, pool_size=(x.shape[1], x.shape[2]))
 
 
 def max_pool2d(
@@ -173,14 +177,14 @@ def _global_average_backward(team, chunks, dy, dx):
         chunk = next_chunk(team)
 
 
-def global_average_pool2d(x: NDArray) -> tuple[NDArray, GlobalPoolCache]:
+def global_average_pool2d(x: NDArray) -> tuple[NDArray, GlobalAveragePoolCache]:
     """The mean of each channel: (N, H, W, C) -> (N, C)."""
     y = aligned((x.shape[0], x.shape[3]))
     parallel_for(_global_average, len(y), array_of(x).reshape(len(x), -1, x.shape[3]), y)
-    return y, GlobalPoolCache(None, x.shape)
+    return y, GlobalAveragePoolCache(x.shape)
 
 
-def global_average_pool2d_backward(dy: NDArray, cache: GlobalPoolCache) -> NDArray:
+def global_average_pool2d_backward(dy: NDArray, cache: GlobalAveragePoolCache) -> NDArray:
     """Each pixel gets an equal share: (N, C) -> (N, H, W, C)."""
     n, h, w, c = cache.x_shape
     dx = aligned((n, h * w, c))
@@ -188,20 +192,15 @@ def global_average_pool2d_backward(dy: NDArray, cache: GlobalPoolCache) -> NDArr
     return dx.reshape(cache.x_shape)
 
 
-def global_max_pool2d(x: NDArray) -> tuple[NDArray, GlobalPoolCache]:
-    """The largest value of each channel: (N, H, W, C) -> (N, C). NumPy does this one; only the gradient's zeros cost time."""
-    pixels = x.reshape(len(x), -1, x.shape[3])
-    winner = pixels.argmax(axis=1)
-    return np.take_along_axis(pixels, winner[:, None], axis=1)[:, 0], GlobalPoolCache(winner, x.shape)
+def global_max_pool2d(x: NDArray) -> tuple[NDArray, MaxPool2DCache]:
+    """The largest value of each channel: (N, H, W, C) -> (N, C)."""
+    y, cache = max_pool2d(x, pool_size=(x.shape[1], x.shape[2]))
+    return y.reshape(len(y), -1), cache
 
 
-def global_max_pool2d_backward(dy: NDArray, cache: GlobalPoolCache) -> NDArray:
+def global_max_pool2d_backward(dy: NDArray, cache: MaxPool2DCache) -> NDArray:
     """The whole gradient goes to the winner of each channel: (N, C) -> (N, H, W, C)."""
-    n, h, w, c = cache.x_shape
-    dx = np.zeros((n, h * w, c), np.float32)
-    assert cache.winner is not None  # it is None for averages only
-    np.put_along_axis(dx, cache.winner[:, None], dy[:, None], axis=1)
-    return dx.reshape(cache.x_shape)
+    return max_pool2d_backward(dy.reshape(len(dy), 1, 1, -1), cache)
 
 
 @lru_cache(maxsize=256)

@@ -61,6 +61,7 @@ class Recording:
 
 class _Current(threading.local):
     recording: Recording | None = None
+    lasting = False
 
 
 current = _Current()
@@ -74,6 +75,16 @@ def of(x: NDArray) -> Iterator[Recording]:
         yield current.recording
     finally:
         current.recording = before
+
+
+@contextlib.contextmanager
+def lasting_weights() -> Iterator[None]:
+    """In the block this thread may count on the weights: what is made of them is going to be used again and again."""
+    before, current.lasting = current.lasting, True
+    try:
+        yield
+    finally:
+        current.lasting = before
 
 
 def _span(array: NDArray) -> tuple[int, int]:

@@ -32,6 +32,7 @@ from .buffers import aligned
 from .conv import Conv2DCache
 from .gemm import panel_vectors, whole_vectors
 from .jit import array_of
+from .recording import current
 from .simd import NO_FLOOR
 from .threads import parallel_for
 
@@ -40,6 +41,8 @@ PARTS = 8  # of the sum dU
 PARTS_FLOATS = 36 * 64 * 128  # of dU, up to which each thread may have one of its own
 TOGETHER = 256  # tiles that are transformed before their products are shared out
 CHUNKS = 32
+LEAST_TILES = 64  # that are worth transforming the weights
+LASTING_TILES, LASTING_FLOATS = 4, 36 * 256 * 256  # and once they are transformed, unless reading them takes too long
 TILES = 56  # of a group: four times the tallest register tile of two vectors
 _enabled: bool | None = None
 
@@ -75,7 +78,12 @@ def accepts_conv2d(
         and kernel.shape[:2] == (3, 3)
         and _ones(strides)
         and _ones(dilation)
-        and _pays(x.shape, kernel.shape, padding if isinstance(padding, str | int) else tuple(map(_plain, padding)))
+        and _pays(
+            x.shape,
+            kernel.shape,
+            padding if isinstance(padding, str | int) else tuple(map(_plain, padding)),
+            current.lasting,
+        )
     )
 
 
@@ -88,14 +96,15 @@ def _ones(value: Pair) -> bool:
 
 
 @lru_cache(maxsize=1024)
-def _pays(x_shape: tuple[int, ...], kernel_shape: tuple[int, ...], padding: Padding) -> bool:
-    """Whether this is measured to be faster than direct convolution."""
+def _pays(x_shape: tuple[int, ...], kernel_shape: tuple[int, ...], padding: Padding, lasting: bool) -> bool:
+    """Whether this is measured to be faster than direct convolution; ``lasting`` weights are transformed but once."""
     geo = shape.conv_geometry(x_shape, kernel_shape, padding=padding)
     ci, co = kernel_shape[2:]
     m = tile_size(geo.output)
     tiles = x_shape[0] * -(-geo.output[0] // m) * -(-geo.output[1] // m)
     saved = 9 * x_shape[0] * geo.output[0] * geo.output[1] / (tiles * (m + 2) ** 2)
-    return min(ci, co) >= 16 and tiles >= 64 and saved >= 1.3
+    least = LASTING_TILES if lasting and (m + 2) ** 2 * ci * co <= LASTING_FLOATS else LEAST_TILES
+    return min(ci, co) >= 16 and tiles >= least and saved >= 1.3
 
 
 def tile_size(size: tuple[int, int]) -> int:

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import copy
-import itertools
 import math
 from collections.abc import Container, Iterable
 from typing import Any
 
-import numpy as np
 from numpy.typing import NDArray
 
 from .. import backend
@@ -285,7 +283,8 @@ class Concatenate(_Container):
 
     def forward(self, x: NDArray, *, training: bool = False, rng: Randomness | None = None) -> tuple[NDArray, Tape]:
         tape = self._parallel_forward(x, training, rng)
-        return np.concatenate([entry.output for entry in tape], axis=-1), tape
+        y, tape.own = backend.forward("concatenate", *(entry.output for entry in tape))
+        return y, tape
 
     def backward(
         self, dy: NDArray, cache: Tape, *, input_gradient: bool = True, until: str | None = None
@@ -294,9 +293,9 @@ class Concatenate(_Container):
         head, rest = self._child(until) if until else ("", "")
         dx: NDArray | None = None
         gradients: Gradients = {}
-        ends = list(itertools.accumulate(entry.output.shape[-1] for entry in cache))  # type: ignore[union-attr]
+        dparts = backend.backward(dy, cache.own)
         for position, branch in enumerate(self.branches):
-            dpart, entry = dy[..., ends[position - 1] if position else 0 : ends[position]], cache.take(position)
+            dpart, entry = dparts[position], cache.take(position)
             if until and entry.name == head:
                 return child_backward(branch, dpart, entry, True, rest) if rest else (dpart, {})
             if not until:

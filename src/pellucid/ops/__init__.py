@@ -27,6 +27,7 @@ from .activation import (
     tanh_backward,
 )
 from .add import add, add_backward
+from .concatenate import concatenate, concatenate_backward
 from .conv import conv2d, conv2d_backward
 from .dense import dense, dense_backward, flatten, flatten_backward
 from .dropout import dropout, dropout_backward, spatial_dropout, spatial_dropout_backward
@@ -68,6 +69,7 @@ __all__ = [  # noqa: RUF022 - each op beside its derivative, in the order of a f
     "group_norm", "group_norm_backward",
     "layer_norm", "layer_norm_backward",
     "add", "add_backward",
+    "concatenate", "concatenate_backward",
     "dropout", "dropout_backward",
     "spatial_dropout", "spatial_dropout_backward",
     "relu", "relu_backward",
