@@ -14,6 +14,9 @@ import numpy as np
 from .jit import Intrinsic
 
 
+MASKED_LANES = 16  # of a vector from which on CPUs have quick masked stores
+
+
 class Function:
     """The text of one function, written from top to bottom; its parameters are 64-bit integers, it returns nothing."""
 
@@ -101,6 +104,51 @@ class Function:
                 f"call void @llvm.masked.store.v{self.lanes}f32.p0({self.vector} {vector}, ptr {pointer}, i32 4, "
                 f"<{self.lanes} x i1> {mask})"
             )
+
+    def store_first(self, count: str, vectors: Sequence[tuple[str, str]], kind: str = "float") -> None:
+        """The first ``count`` lanes of some (vector, pointer) to memory, fewer than all of them; then in a new block.
+
+        Where masked stores are slow, which is everywhere but with AVX-512, by halves, quarters … of the vector.
+        """
+        width, lanes = self.lanes, f"<{self.lanes} x {kind}>"
+        if self.lanes >= MASKED_LANES:
+            mask, bits = self.first_lanes(count), f"<{self.lanes} x i1>"
+            name = f"v{self.lanes}{'f32' if kind == 'float' else kind}"
+            for vector, pointer in vectors:
+                self.line(
+                    f"call void @llvm.masked.store.{name}.p0({lanes} {vector}, ptr {pointer}, i32 1, {bits} {mask})"
+                )
+            width = 1
+        while width > 1:
+            half, lanes = width // 2, f"<{width} x {kind}>"
+            places = ", ".join(f"i32 {lane}" for lane in range(width)).split(", ")
+            bit = self.value(f"and i64 {count}, {half}")
+            some = self.value(f"icmp ne i64 {bit}, 0")
+            low, high = (
+                [
+                    self.value(
+                        f"shufflevector {lanes} {vector}, {lanes} poison, <{half} x i32> <{', '.join(places[part])}>"
+                    )
+                    for vector, _ in vectors
+                ]
+                for part in (slice(0, half), slice(half, width))
+            )
+            self.count += 1
+            store, after = f"store{self.count}", f"stored{self.count}"
+            self.line(f"br i1 {some}, label %{store}, label %{after}")
+            self.label(store)
+            for vector, (_, pointer) in zip(low, vectors, strict=True):
+                self.line(f"store <{half} x {kind}> {vector}, ptr {pointer}, align 1")
+            self.line(f"br label %{after}")
+            self.label(after)
+            vectors = [
+                (
+                    self.value(f"select i1 {some}, <{half} x {kind}> {second}, <{half} x {kind}> {first}"),
+                    self.value(f"getelementptr {kind}, ptr {pointer}, i64 {bit}"),
+                )
+                for first, second, (_, pointer) in zip(low, high, vectors, strict=True)
+            ]
+            width = half
 
     def arithmetic(self, operation: str, a: str, b: str) -> str:
         """``fadd``, ``fsub`` or ``fmul`` of two vectors."""

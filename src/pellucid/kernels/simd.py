@@ -147,8 +147,12 @@ def tile(unit: Vectors, rows: int, vectors: int) -> str:
     f.line(f"br i1 {whole}, label %finish.whole, label %finish.cut")
     for block in ("finish.whole", "finish.cut"):
         f.label(block)
+        last = vectors - 1 if block == "finish.cut" else vectors
         for m, n in places:
-            f.store(results[m, n], corner(c, "%c_m", m, n), cut(n, block == "finish.cut"))
+            if n < last:
+                f.store(results[m, n], corner(c, "%c_m", m, n))
+        if last < vectors:
+            f.store_first(left, [(results[m, last], corner(c, "%c_m", m, last)) for m in range(rows)])
         f.line("br label %end")
     f.label("end")
     return f.text()

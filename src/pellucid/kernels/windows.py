@@ -65,7 +65,7 @@ def windows(lanes: int, kind: int) -> str:
     x_at, y_at, code_at = f.offset(x, c), f.offset(y, c), f.value(f"getelementptr i8, ptr {code}, i64 {c}")
     f.line(f"br i1 {f.value(f'icmp sge i64 {left}, {lanes}')}, label %whole, label %cut")
     for part, masked in (("whole", None), ("cut", mask)):
-        _Windows(f, part, masked, kind, share).write(x_at, y_at, code_at)
+        _Windows(f, part, masked, left, kind, share).write(x_at, y_at, code_at)
     f.label("block.end")
     f.value(f"add i64 {c}, {lanes}", "c.next")
     f.line(f"br i1 {f.value('icmp slt i64 %c.next, %channels')}, label %block, label %end")
@@ -76,8 +76,8 @@ def windows(lanes: int, kind: int) -> str:
 class _Windows:
     """The loop over the windows of a run, and in it that over taps, for one vector of channels, whole or cut off by a mask."""
 
-    def __init__(self, f: Function, part: str, mask: str | None, kind: int, share: str) -> None:
-        self.f, self.part, self.mask, self.share = f, part, mask, share
+    def __init__(self, f: Function, part: str, mask: str | None, left: str, kind: int, share: str) -> None:
+        self.f, self.part, self.mask, self.left, self.share = f, part, mask, left, share
         self.add, self.kind = kind >= ADD, kind % ADD if kind >= ADD else kind
         self.marks = self.kind in (AVERAGE_RELU, SPREAD_MARKED)
         self.masks, self.bytes, self.numbers = (f"<{f.lanes} x {kind}>" for kind in ("i1", "i8", "i32"))
@@ -89,24 +89,27 @@ class _Windows:
     def write(self, x: str, y: str, code: str) -> None:
         f, part, name = self.f, self.part, self.name
         window, tap, done = name("window"), name("tap"), name("done")
+        tap_end, window_end = name("tap.end"), name("window.end")  # blocks of their own: what is before may have several
         f.label(part)
         f.line(f"br label %{window}")
         f.label(window)
-        p = f.phi("i64", **{part: "%count", done: f"%{name('p')}"})
+        p = f.phi("i64", **{part: "%count", window_end: f"%{name('p')}"})
         x_at, y_at, code_at = (
-            f.phi("ptr", **{part: start, done: f"%{name(next_)}"})
+            f.phi("ptr", **{part: start, window_end: f"%{name(next_)}"})
             for start, next_ in ((x, "x"), (y, "y"), (code, "code"))
         )
         starts = self.before(y_at, code_at)
         f.line(f"br label %{tap}")
         f.label(tap)
-        t = f.phi("i64", **{window: "%taps", tap: f"%{name('t')}"})
-        j = f.phi("i64", **{window: "%columns", tap: f"%{name('j')}"})
-        at = f.phi("ptr", **{window: x_at, tap: f"%{name('at')}"})
-        mark = f.phi("ptr", **{window: code_at, tap: f"%{name('mark')}"})
-        number = f.phi("i32", **{window: "%first.number", tap: f"%{name('number')}"})
-        carried = [f.phi(kind, **{window: start, tap: f"%{name(key)}"}) for key, kind, start in starts]
+        t = f.phi("i64", **{window: "%taps", tap_end: f"%{name('t')}"})
+        j = f.phi("i64", **{window: "%columns", tap_end: f"%{name('j')}"})
+        at = f.phi("ptr", **{window: x_at, tap_end: f"%{name('at')}"})
+        mark = f.phi("ptr", **{window: code_at, tap_end: f"%{name('mark')}"})
+        number = f.phi("i32", **{window: "%first.number", tap_end: f"%{name('number')}"})
+        carried = [f.phi(kind, **{window: start, tap_end: f"%{name(key)}"}) for key, kind, start in starts]
         self.tap(at, mark, number, carried)
+        f.line(f"br label %{tap_end}")
+        f.label(tap_end)
         j_less = f.value(f"sub i64 {j}, 1")
         ends = f.value(f"icmp eq i64 {j_less}, 0")  # a row of taps
         f.value(f"select i1 {ends}, i64 %columns, i64 {j_less}", name("j"))
@@ -118,6 +121,8 @@ class _Windows:
         f.count_down(t, name("t"), tap, done)
         f.label(done)
         self.after(y_at, code_at)
+        f.line(f"br label %{window_end}")
+        f.label(window_end)
         f.offset(x_at, "%x_step", name("x"))
         f.offset(y_at, "%channels", name("y"))
         f.value(f"getelementptr i8, ptr {code_at}, i64 {'%x_step' if self.marks else '%channels'}", name("code"))
@@ -163,16 +168,16 @@ class _Windows:
                 dv = self.select(won, f.vector, dv, zero)
             elif self.kind == SPREAD_MARKED:
                 dv = self.select(f.value(f"icmp ne {self.bytes} {self.load_bytes(mark)}, {zero}"), f.vector, dv, zero)
-            f.store(f.arithmetic("fadd", f.load(at, self.mask), dv) if self.add else dv, at, self.mask)
+            self.store(f.arithmetic("fadd", f.load(at, self.mask), dv) if self.add else dv, at)
 
     def after(self, y: str, code: str) -> None:
         """What is done when all taps of a window have been seen."""
         f, best = self.f, f"%{self.name('best')}"
         if self.kind in (MAX, MAX_RELU):
-            f.store(best, y, self.mask)
+            self.store(best, y)
             self.store_bytes(f.value(f"trunc {self.numbers} %{self.name('place')} to {self.bytes}"), code)
         elif self.kind in (AVERAGE, AVERAGE_RELU):
-            f.store(f.arithmetic("fmul", best, self.share), y, self.mask)
+            self.store(f.arithmetic("fmul", best, self.share), y)
 
     def select(self, condition: str, kind: str, yes: str, no: str, name: str = "") -> str:
         return self.f.value(
@@ -194,14 +199,17 @@ class _Windows:
             f"{self.bytes} zeroinitializer)"
         )
 
+    def store(self, value: str, pointer: str) -> None:
+        if self.mask is None:
+            self.f.store(value, pointer)
+        else:
+            self.f.store_first(self.left, [(value, pointer)])
+
     def store_bytes(self, value: str, pointer: str) -> None:
         if self.mask is None:
             self.f.line(f"store {self.bytes} {value}, ptr {pointer}, align 1")
         else:
-            self.f.line(
-                f"call void @llvm.masked.store.v{self.f.lanes}i8.p0({self.bytes} {value}, ptr {pointer}, i32 1, "
-                f"{self.masks} {self.mask})"
-            )
+            self.f.store_first(self.left, [(value, pointer)], "i8")
 
 
 def rectify(lanes: int) -> str:
