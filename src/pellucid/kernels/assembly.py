@@ -13,7 +13,6 @@ import numpy as np
 
 from .jit import Intrinsic
 
-
 MASKED_LANES = 16  # of a vector from which on CPUs have quick masked stores
 
 

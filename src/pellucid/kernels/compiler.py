@@ -107,7 +107,8 @@ def _argument(context: Any, builder: Any, place: Any, wanted: types.Type, number
         return builder.load(builder.inttoptr(builder.add(place, WORD(offset)), kind.as_pointer()), typ=kind)
 
     if isinstance(wanted, types.Float):
-        return builder.fptrunc(load(place, 0, ir.DoubleType()), ir.FloatType())
+        number = load(place, 0, ir.DoubleType())
+        return number if wanted.bitwidth == 64 else builder.fptrunc(number, ir.FloatType())
     if not isinstance(wanted, types.Array):
         return load(place)
     byte, half = ir.IntType(8), ir.IntType(32)

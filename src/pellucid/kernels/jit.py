@@ -38,9 +38,9 @@ class Array(NamedTuple):
 Type = Array | str
 """What a kernel takes: an array, or a number of one of the types that have a ``FORMAT``."""
 
-FORMAT = {"intp": "q", "uint64": "Q", "float32": "d"}  # how numbers lie in a block
+FORMAT = {"intp": "q", "uint64": "Q", "float32": "d", "float64": "d"}  # how numbers lie in a block
 
-INT, FLOAT = "intp", "float32"
+INT, FLOAT, DOUBLE = "intp", "float32", "float64"
 INTS, TABLE, TEAM = Array("intp", 1), Array("intp", 2), Array("intp", 1, True)
 IN1, IN2, IN3, IN4, IN5 = (Array("float32", d) for d in range(1, 6))
 OUT1, OUT2, OUT3, OUT4, OUT5 = (Array("float32", d, True) for d in range(1, 6))

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from . import machine, moments
 from .assembly import address, flat
 from .buffers import aligned
-from .jit import IN1, IN2, INT, OUT1, OUT2, OUT3, TABLE, TEAM, array_of, inline, kernel
+from .jit import DOUBLE, IN1, IN2, IN3, INT, OUT1, OUT2, OUT3, TABLE, TEAM, array_of, inline, kernel
 from .threads import MEMBERS, next_chunk, parallel_for
 
 CHUNK = 1 << 14  # floats
@@ -28,7 +28,7 @@ ROW = 256  # floats that one pass of the inner loop should at least have: severa
 
 class BatchNormCache(NamedTuple):
     x: NDArray[np.float32]
-    vectors: list[NDArray[np.float32]]  # mean, scale and shift, repeated to long rows
+    vectors: NDArray[np.float32]  # (3, …): mean, scale and shift, repeated to long rows
     inverse_std: NDArray[np.float32]
     scale: NDArray[np.float32]  # gamma · inverse_std
     has_gamma: bool
@@ -64,6 +64,65 @@ def _statistics(team, chunks, workspace, table, lanes, pixels, x, parts):
             mean[c] += zeros[c] * share
             squares[c] -= zeros[c] * zeros[c] * share
         chunk = next_chunk(team)
+
+
+@inline
+def _repeat(vectors, c, channels, values):
+    """The values of channel c into rows that hold all channels many times over."""
+    for n in range(vectors.shape[0]):
+        for i in range(c, vectors.shape[1], channels):
+            vectors[n, i] = np.float32(values[n])
+
+
+@kernel(
+    *(INT, INT, IN3, IN1, IN1, DOUBLE, DOUBLE, INT),
+    *(OUT1, OUT1, OUT1, OUT1, OUT2),
+)
+def _merge(
+    count, pixels, parts, gamma, beta, momentum, epsilon, unbiased, moving_mean, moving_variance, inverse_std, scale, vectors
+):  # fmt: skip
+    """Mean and variance from the chunks in their order, and what follows from them; ``count`` pixels, so many in a chunk.
+
+    gamma and beta are empty where there are none.
+    """
+    channels = parts.shape[2]
+    last = count - pixels * (parts.shape[0] - 1)
+    correction = count / max(count - 1, 1) if unbiased else 1.0
+    for c in range(channels):
+        total = 0.0
+        for p in range(parts.shape[0]):
+            total += (pixels if p < parts.shape[0] - 1 else last) * np.float64(parts[p, 0, c])
+        mean = total / count
+        squares, between = 0.0, 0.0
+        for p in range(parts.shape[0]):
+            deviation = np.float64(parts[p, 0, c]) - mean
+            squares += np.float64(parts[p, 1, c])
+            between += (pixels if p < parts.shape[0] - 1 else last) * deviation * deviation
+        variance = (squares + between) / count
+        moving_mean[c] += np.float32((1 - momentum) * (mean - np.float64(moving_mean[c])))
+        moving_variance[c] += np.float32((1 - momentum) * (correction * variance - np.float64(moving_variance[c])))
+        inverse_std[c] = np.float32(1 / np.sqrt(variance + epsilon))
+        scale[c] = gamma[c] * inverse_std[c] if gamma.size else inverse_std[c]
+        shift = np.float64(beta[c]) if beta.size else 0.0
+        _repeat(vectors, c, channels, (mean, np.float64(scale[c]), shift))
+
+
+@kernel(INT, INT, IN3, IN1, IN1, OUT1, OUT1, OUT2)
+def _finish(count, training, parts, inverse_std, scale, dgamma, dbeta, vectors):
+    """dgamma and dbeta from the sums of ``_products``, and slope and constant for ``derive``."""
+    channels = parts.shape[2]
+    for c in range(channels):
+        first, second = 0.0, 0.0
+        for p in range(parts.shape[0]):
+            first += np.float64(parts[p, 0, c])
+            second += np.float64(parts[p, 1, c])
+        second *= np.float64(inverse_std[c])
+        slope, constant = 0.0, 0.0
+        if training:
+            slope = -np.float64(scale[c] * inverse_std[c]) * second / count
+            constant = -np.float64(scale[c]) * first / count
+        dgamma[c], dbeta[c] = np.float32(second), np.float32(first)
+        _repeat(vectors, c, channels, (slope, constant))
 
 
 @inline
@@ -191,56 +250,54 @@ def prepare(
 ) -> BatchNormCache:
     """What ``normalise`` needs, and the way back; in training the moving statistics are updated in place."""
     x = array_of(x)
-    count, channels = x.size // x.shape[-1], x.shape[-1]
-    if training:
-        mean, variance = _mean_and_variance(x.reshape(count, channels))
-        correction = count / max(count - 1, 1) if unbiased else 1.0
-        moving_mean += (1 - momentum) * (mean - moving_mean)
-        moving_variance += (1 - momentum) * (correction * variance - moving_variance)
-    else:
-        mean, variance = moving_mean, moving_variance
-    inverse_std = (1 / np.sqrt(variance.astype(np.float64) + epsilon)).astype(np.float32)
-    scale = inverse_std if gamma is None else gamma * inverse_std
-    shift = np.zeros(channels, np.float32) if beta is None else beta
-    vectors = repeated(mean, scale, shift)
-    return BatchNormCache(x, vectors, inverse_std, scale, gamma is not None, beta is not None, training, relu)
+    channels = x.shape[-1]
+    if not training:
+        inverse_std = (1 / np.sqrt(moving_variance.astype(np.float64) + epsilon)).astype(np.float32)
+        scale = inverse_std if gamma is None else gamma * inverse_std
+        vectors = _rows(3, channels)
+        for row, vector in zip(vectors, (moving_mean, scale, 0 if beta is None else beta), strict=True):
+            row.reshape(-1, channels)[...] = vector
+        return BatchNormCache(x, vectors, inverse_std, scale, gamma is not None, beta is not None, False, relu)
+    count = x.size // channels
+    pixels = max(1, CHUNK // channels)
+    parts = np.empty((-(-count // pixels), 2, channels), np.float32)
+    flat_x, lanes = x.reshape(count, channels), machine.vectors().lanes
+    parallel_for(_statistics, len(parts), moments.table(), lanes, pixels, flat_x, parts, workspace=channels)
+    moving = [np.require(array, np.float32, ("C", "A", "W")) for array in (moving_mean, moving_variance)]
+    inverse_std, scale, vectors = np.empty(channels, np.float32), np.empty(channels, np.float32), _rows(3, channels)
+    _merge(
+        count, pixels, parts, _or_empty(gamma), _or_empty(beta), momentum, epsilon, int(unbiased), *moving, inverse_std,
+        scale, vectors,
+    )  # fmt: skip
+    for array, changed in zip((moving_mean, moving_variance), moving, strict=True):
+        if changed is not array:
+            array[...] = changed
+    return BatchNormCache(x, vectors, inverse_std, scale, gamma is not None, beta is not None, True, relu)
 
 
 def finish(
     parts: NDArray[np.float32], cache: BatchNormCache
-) -> tuple[list[NDArray[np.float32]], NDArray | None, NDArray | None]:
+) -> tuple[NDArray[np.float32], NDArray | None, NDArray | None]:
     """From the sums of ``_products``: slope and constant for ``derive``, dgamma, dbeta."""
-    count, channels = cache.x.size // cache.x.shape[-1], cache.x.shape[-1]
-    dbeta, dgamma = parts.sum(axis=0, dtype=np.float64)
-    dgamma *= cache.inverse_std
-    slope = constant = np.zeros(channels)
-    if cache.training:
-        slope, constant = -cache.scale * cache.inverse_std * dgamma / count, -cache.scale * dbeta / count
-    dgamma, dbeta = dgamma.astype(np.float32), dbeta.astype(np.float32)
-    return repeated(slope, constant), dgamma if cache.has_gamma else None, dbeta if cache.has_beta else None
+    channels = cache.x.shape[-1]
+    dgamma, dbeta, vectors = np.empty(channels, np.float32), np.empty(channels, np.float32), _rows(2, channels)
+    _finish(
+        cache.x.size // channels, int(cache.training), parts, cache.inverse_std, array_of(cache.scale), dgamma, dbeta,
+        vectors,
+    )  # fmt: skip
+    return vectors, dgamma if cache.has_gamma else None, dbeta if cache.has_beta else None
 
 
-def repeated(*vectors: NDArray) -> list[NDArray[np.float32]]:
-    """The channels as often as make a row of at least ``ROW`` floats."""
-    return [np.tile(array_of(v), -(-ROW // v.size)) for v in vectors]
+def _rows(count: int, channels: int) -> NDArray[np.float32]:
+    """Rows in which all channels have their place as often as makes at least ``ROW`` floats."""
+    return np.empty((count, -(-ROW // channels) * channels), np.float32)
+
+
+def _or_empty(vector: NDArray | None) -> NDArray[np.float32]:
+    return np.empty(0, np.float32) if vector is None else array_of(vector)
 
 
 def chunk_size(channels: int) -> int:
     """Floats in a chunk, a multiple of such rows."""
     row = -(-ROW // channels) * channels
     return max(1, CHUNK // row) * row
-
-
-def _mean_and_variance(x: NDArray[np.float32]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Mean and variance of each column of x (M, C), from the chunks in their order."""
-    count, channels = x.shape
-    pixels = max(1, CHUNK // channels)
-    parts = np.empty((-(-count // pixels), 2, channels), np.float32)
-    lanes = machine.vectors().lanes
-    parallel_for(_statistics, len(parts), moments.table(), lanes, pixels, x, parts, workspace=channels)
-    sizes = np.full(len(parts), pixels, np.float64)
-    sizes[-1] = count - pixels * (len(parts) - 1)
-    means, squares = parts[:, 0].astype(np.float64), parts[:, 1].astype(np.float64)
-    mean = (sizes[:, None] * means).sum(axis=0) / count
-    deviation = means - mean
-    return mean, (squares.sum(axis=0) + (sizes[:, None] * deviation * deviation).sum(axis=0)) / count

@@ -89,7 +89,10 @@ class _Windows:
     def write(self, x: str, y: str, code: str) -> None:
         f, part, name = self.f, self.part, self.name
         window, tap, done = name("window"), name("tap"), name("done")
-        tap_end, window_end = name("tap.end"), name("window.end")  # blocks of their own: what is before may have several
+        tap_end, window_end = (
+            name("tap.end"),
+            name("window.end"),
+        )  # blocks of their own: what is before may have several
         f.label(part)
         f.line(f"br label %{window}")
         f.label(window)

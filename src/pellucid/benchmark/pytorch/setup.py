@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib.util
-import os
 import sys
 
 from ... import backend
@@ -25,8 +24,6 @@ def prepare(threads: int | None = None) -> None:
         )
     if "torch" in sys.modules:
         raise PellucidError("PyTorch is loaded already; a fair comparison needs a process that begins with prepare().")
-    # Otherwise PyTorch's idle worker spins on the core that our second thread needs.
-    os.environ["OMP_WAIT_POLICY"] = "passive"
     set_threads(threads or backend.get_num_threads())
 
 
