@@ -80,6 +80,14 @@ class _Pool:
         self.helpers: list[_Helper] = []
         self.board = np.zeros(0, np.intp)
         self.system = native.system_functions()
+        self.space = np.empty(0, np.float32)
+
+    def workspace(self, shape: tuple[int, int]) -> NDArray[np.float32]:
+        """Memory for one kernel, the same for all, so that it stays in the caches."""
+        size = shape[0] * shape[1]
+        if self.space.size < size:
+            self.space = aligned((size,))
+        return self.space[:size].reshape(shape)
 
     def resize(self, count: int) -> None:
         if count == len(self.helpers):
@@ -157,7 +165,9 @@ def parallel_for(function: Kernel, chunks: int, *arguments: Any, workspace: int 
     together = threads > 1 and chunks > 1 and pool.lock.acquire(blocking=False)
     try:
         if workspace is not None:
-            arguments = (aligned((threads if together else 1, -(-workspace // 16) * 16)), *arguments)
+            shape = (threads if together else 1, -(-workspace // 16) * 16)
+            own = not together or recording.current.recording is not None  # others may be at work meanwhile, or later
+            arguments = (aligned(shape) if own else pool.workspace(shape), *arguments)
         block = function.block(team, chunks, *arguments)
         if together:
             pool.resize(threads - 1)
