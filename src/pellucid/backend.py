@@ -83,6 +83,13 @@ def pixels(name: str, *arguments: Any) -> Any:
     return getattr(augment if kernels is None else kernels.augment, name)(*arguments)
 
 
+def expect_training() -> None:
+    """What runs next belongs to a training: kernels of the way back may be compiled while others are still on the way forward."""
+    kernels = _kernels() if _backend == "native" else None
+    if kernels is not None:
+        kernels.ahead.expect_training(kernels.get_num_threads())
+
+
 def playback(layers: Any, weights: Any, shape: tuple[int, ...]) -> Any:
     """The layers as one function of inputs of this shape, their kernel calls written down; see ``kernels.playback``.
 

@@ -235,6 +235,7 @@ class Sequential(Chain):
         loss, op, network = self._learner()
         rng = Randomness.for_batch(self.seed, epoch, np.arange(len(x)) if indices is None else indices)
         network = self._plan(network, training=True)
+        backend.expect_training()
         outputs, tape = Chain.forward(network, x if prepared else self.to_input(x), training=True, rng=rng)
         value, saved = loss.forward(op, outputs, y, sample_weight)
         logs = {"loss": float(value)} | self._scores(outputs, y, op)

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from . import (
     activation,
     add,
+    ahead,
     augment,
     composed,
     concatenate,
@@ -80,6 +81,7 @@ IMPLEMENTATIONS: list[Implementation] = [
 
 __all__ = [
     "IMPLEMENTATIONS",
+    "ahead",
     "augment",
     "get_num_threads",
     "playback",

@@ -21,7 +21,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy import ndarray
 
-from . import cache, machine
+from . import ahead, cache, machine
 
 if not cache.filled():
     import numba  # noqa: F401 - it will be asked for: if it does not work, that is known now, while NumPy can take over
@@ -47,6 +47,7 @@ OUT1, OUT2, OUT3, OUT4, OUT5 = (Array("float32", d, True) for d in range(1, 6))
 BYTES_IN4, BYTES_OUT4 = Array("uint8", 4), Array("uint8", 4, True)
 
 _FLOAT32 = np.dtype(np.float32)
+KERNELS: dict[str, Kernel] = {}
 _loading = threading.RLock()
 
 
@@ -96,6 +97,7 @@ class Kernel:
         self.pack = struct.Struct("=" + "".join("q" if isinstance(t, Array) else FORMAT[t] for t in types)).pack
         self._door: Door | None = None
         functools.update_wrapper(self, function)
+        KERNELS[self.name] = self
 
     @property
     def name(self) -> str:
@@ -110,11 +112,13 @@ class Kernel:
         with _loading:
             if self._door is None:
                 name = self.function.__qualname__
+                ahead.needed(self.name)
                 (address,) = machine.load(name, f"{self.name}{self.types}", self._compile, [self.name])
                 self._door = Door(_C(address), address)
             return self._door
 
     def _compile(self) -> bytes:
+        ahead.compiling(self.name)
         from . import compiler
 
         return compiler.object_code(self.function, self.types)
