@@ -90,5 +90,9 @@ def targets(
 
 
 def _finite(array: NDArray) -> bool:
+    if array.dtype.kind != "f":
+        return True
     pieces = (array[start : start + _AT_ONCE] for start in range(0, len(array), _AT_ONCE))
-    return array.dtype.kind != "f" or all(np.isfinite(piece).all() for piece in pieces)
+    with np.errstate(over="ignore", invalid="ignore"):
+        # a sum with NaN or infinity in it is not finite, and quicker; one of finite numbers may be too large
+        return all(np.isfinite(piece.sum()) or np.isfinite(piece).all() for piece in pieces)

@@ -199,7 +199,8 @@ def _flat(rng: Rng) -> Layer:
 
 def _dense(rng: Rng, n: int) -> list[Layer]:
     units = int(rng.choice(WIDTHS))
-    made: list[Layer] = [layers.Dense(units, _maybe(rng, ACTIVATIONS), use_bias=_yes(rng))]
+    activation = _maybe(rng, (*ACTIVATIONS, "softmax"))  # which is left to the loss where it comes last
+    made: list[Layer] = [layers.Dense(units, activation, use_bias=_yes(rng))]
     kind = int(rng.integers(5))
     made += [layers.Dropout(0.3)] if kind == 0 else []
     made += [layers.BatchNormalization()] if kind == 1 and n >= FEW else []

@@ -43,5 +43,6 @@ def dense_backward(
     dkernel = matmul(cache.x, dy, transpose_a=True)
     dbias = None
     if cache.has_bias:
-        dbias = np.add.reduce([np.add.reduce(dy[i : i + _ROWS], axis=0) for i in range(0, len(dy), _ROWS)], axis=0)
+        parts = [np.add.reduce(dy[i : i + _ROWS], axis=0) for i in range(0, len(dy), _ROWS)]
+        dbias = parts[0] if len(parts) == 1 else np.add.reduce(parts, axis=0)
     return dx, dkernel, dbias
