@@ -47,13 +47,13 @@ class Replies:
             return network(x)
         key = backend.get_backend(), x.shape, x.dtype, *network.layers
         with backend.lasting_weights():
-            if key in self._known:
-                answer = self._known[key].reply(x)
-                return network(x) if answer is None else answer
-            if len(self._known) == SHAPES:
-                del self._known[next(iter(self._known))]
-            self._known[key] = _Known(model, network)
-            return network(x)
+            known = self._known.get(key)
+            if known is None:
+                for oldest in list(self._known)[: 1 - SHAPES]:  # another thread may be here too
+                    self._known.pop(oldest, None)
+                self._known[key] = _Known(model, network)
+            answer = None if known is None else known.reply(x)
+            return network(x) if answer is None else answer
 
 
 class _Known:
@@ -65,17 +65,17 @@ class _Known:
         self.patience = self.wait = 1  # answers until the next attempt; more and more if the weights keep changing
 
     def reply(self, x: NDArray) -> NDArray | None:
-        weights = _weights(self.weighted)
-        if self.playback is None or not self.playback.fits(weights):
+        weights, playback = _weights(self.weighted), self.playback  # which another thread may change meanwhile
+        if playback is None or not playback.fits(weights):
             self.wait -= 1
             if self.wait > 0:
                 return None
-            self.playback = backend.playback(self.network.layers, weights, x.shape)
-            if self.playback is None:
+            playback = self.playback = backend.playback(self.network.layers, weights, x.shape)
+            if playback is None:
                 self.wait = NEVER
                 return None
-        answer = self.playback(x)
-        if self.playback.stale:
+        answer = playback(x)
+        if playback.stale:
             self.playback = None
             self.wait = self.patience = min(2 * self.patience, MOST_PATIENCE)
         return answer

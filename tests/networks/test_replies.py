@@ -113,6 +113,18 @@ def test_weights_that_are_replaced_or_trained_or_loaded_are_seen():
     check("built again")
 
 
+def test_weights_with_gaps_are_seen_to_change():
+    model = small()
+    x = images(model)
+    bias = np.zeros(6, np.float32)[::-2]
+    model.layers[2].params["bias"] = bias
+    for value in (0.0, 0.5, 1.0):
+        bias[1] = value
+        for _ in range(3):
+            np.testing.assert_array_equal(model.predict(x), forgetful(model, x))
+    assert not recorded(model)
+
+
 def test_each_shape_has_its_own_and_only_some_are_kept():
     model = small()
     for _ in range(3):
@@ -168,6 +180,22 @@ def test_several_python_threads_get_their_own_answers():
         answers = list(pool.map(model.predict, x * 40))
     for n, found in enumerate(answers):
         np.testing.assert_array_equal(found, wanted[n % 16])
+
+
+def test_several_python_threads_may_ask_about_many_shapes_while_weights_change():
+    model = small()
+    x = [images(model, n) for n in range(1, 9)]
+    bias = model.layers[2].params["bias"]
+
+    def ask(number: int) -> bool:
+        if number % 7 == 0:
+            bias[...] += 0.01
+        return model.predict(x[number % 8]).shape == (number % 8 + 1, 3)
+
+    with ThreadPoolExecutor(4) as pool:
+        assert all(pool.map(ask, range(800)))
+    for one in x:
+        np.testing.assert_array_equal(model.predict(one), forgetful(model, one))
 
 
 def test_a_model_that_has_answered_is_copied_and_pickled():

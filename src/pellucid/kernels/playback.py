@@ -35,12 +35,15 @@ class _Step(NamedTuple):
 class Playback:
     """``layers`` one after another, for inputs of one shape and the ``weights`` that they have now.
 
-    It is ``usable`` unless it would take too much memory.
+    It is ``usable`` unless it would take too much memory, or a weight has gaps: then nobody would see it change.
     """
 
     def __init__(self, layers: Iterable[Layer], weights: Sequence[NDArray], shape: tuple[int, ...]) -> None:
         self._settings, self._weights = _settings(), list(weights)
         self._answering, self.stale = threading.Lock(), False
+        self.usable = all(array.flags.c_contiguous for array in weights)
+        if not self.usable:
+            return
         self._digest = Digest(weights)
         with recording.of(self._digest.now) as looking:
             self._digest.update()
