@@ -129,11 +129,9 @@ def run_process(engine: str, model: Any, *, threads: int, variables: dict[str, s
 
     task |= {"network": model.name, "threads": threads, **twin.describe(model)._asdict()}
     counts = dict.fromkeys(("PELLUCID_NUM_THREADS", "OMP_NUM_THREADS"), str(threads))
-    # Alone in its process, PyTorch runs as its users run it: without our wait policy.
-    alone = {name: value for name, value in os.environ.items() if name != "OMP_WAIT_POLICY"}
     done = subprocess.run(
         [sys.executable, HERE / "process.py", engine],
-        input=json.dumps(task), env=alone | counts | (variables or {}), capture_output=True, text=True,
+        input=json.dumps(task), env=os.environ | counts | (variables or {}), capture_output=True, text=True,
     )  # fmt: skip
     if done.returncode:
         raise RuntimeError(f"{engine} could not train {model.name}: {done.stderr.strip()[-2000:]}")

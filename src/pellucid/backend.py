@@ -93,7 +93,8 @@ def expect_training() -> None:
 def playback(layers: Any, weights: Any, shape: tuple[int, ...]) -> Any:
     """The layers as one function of inputs of this shape, their kernel calls written down; see ``kernels.playback``.
 
-    None where there are no kernels, or the calls would take too much memory. To be called with ``lasting_weights``.
+    None where there are no kernels, the calls would take too much memory, or a weight has gaps. To be called with
+    ``lasting_weights``.
     """
     kernels = _kernels() if _backend == "native" else None
     found = None if kernels is None else kernels.playback.Playback(layers, weights, shape)

@@ -147,6 +147,8 @@ class Sequential(Chain):
         images = min(MANY, 1 << max(images, 1).bit_length() - 1)
         key = (backend.get_backend(), training, images, network.final_activation, *self.layers)
         if key not in self._plans:
+            if training:
+                backend.expect_training()
             self._plans[key] = planned(network, training=training, images=images)  # type: ignore[assignment]
         return self._plans[key]
 
@@ -235,7 +237,6 @@ class Sequential(Chain):
         loss, op, network = self._learner()
         rng = Randomness.for_batch(self.seed, epoch, np.arange(len(x)) if indices is None else indices)
         network = self._plan(network, training=True)
-        backend.expect_training()
         outputs, tape = Chain.forward(network, x if prepared else self.to_input(x), training=True, rng=rng)
         value, saved = loss.forward(op, outputs, y, sample_weight)
         logs = {"loss": float(value)} | self._scores(outputs, y, op)

@@ -156,6 +156,17 @@ def test_twins_agree_for_every_kind_of_layer(name):
         assert (array == before[path]).all(), path
 
 
+@pytest.mark.parametrize(
+    ("inputs", "window", "strides", "own"), [(2, 1, 2, True), (16, 1, 2, False), (2, 1, 1, False), (2, 3, 2, False)]
+)
+def test_strided_pixels_of_few_channels_are_taken_without_pytorchs_own_strides(inputs, window, strides, own):
+    """There oneDNN writes where it must not: see ``modules.PointwiseConv2d``."""
+    model = Sequential([Conv2D(4, window, strides)])
+    model.build((6, 6, inputs), seed=1)
+    (module,) = twin.twin(model)
+    assert isinstance(module, modules.PointwiseConv2d) == own
+
+
 def _without_last(model: Sequential) -> Sequential:
     shorter = Sequential([layer.clone() for layer in model.layers[:-1]])
     shorter.build(model.input_shape, seed=1)

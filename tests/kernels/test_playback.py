@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -66,7 +68,7 @@ def test_only_calls_that_depend_on_the_input_are_written_down():
     assert not calls.depends(kernel)
     before = y.copy()
     x[...] = normal(2, 8, seed=1)
-    threads.replay(recording.table(calls.rows))
+    threads.replay(recording.gathered(calls.rows))
     np.testing.assert_array_equal(y, relu(dense(x, kernel)[0])[0])
     assert not np.array_equal(y, before)
 
@@ -74,8 +76,6 @@ def test_only_calls_that_depend_on_the_input_are_written_down():
 def test_recordings_are_those_of_one_thread():
     x = normal(2, 8)
     with recording.of(x) as calls:
-        import threading
-
         other = threading.Thread(target=relu, args=(x,))
         other.start()
         other.join()

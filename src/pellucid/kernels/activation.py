@@ -68,7 +68,7 @@ def _powers(x):
 
 
 @inline
-def _exp(x):
+def exp(x):
     """eˣ, which is 0 where it is smaller than any normal float32."""
     power, p = _powers(x)
     return _ZERO if x <= _LEAST else power * p + power  # NaN stays NaN
@@ -84,7 +84,7 @@ def _expm1(x):
 @inline
 def _sigmoid(x):
     """1 / (1 + e⁻ˣ), from e^-|x| so that nothing overflows."""
-    e = _exp(-abs(x))
+    e = exp(-abs(x))
     return (_ONE if x > _ZERO else e) / (_ONE + e)
 
 

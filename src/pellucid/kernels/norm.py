@@ -289,8 +289,8 @@ def finish(
 
 
 def _rows(count: int, channels: int) -> NDArray[np.float32]:
-    """Rows in which all channels have their place as often as makes at least ``ROW`` floats."""
-    return np.empty((count, -(-ROW // channels) * channels), np.float32)
+    """Rows for all channels, each so often as makes at least ``ROW`` floats."""
+    return np.empty((count, _row(channels)), np.float32)
 
 
 def _or_empty(vector: NDArray | None) -> NDArray[np.float32]:
@@ -299,5 +299,8 @@ def _or_empty(vector: NDArray | None) -> NDArray[np.float32]:
 
 def chunk_size(channels: int) -> int:
     """Floats in a chunk, a multiple of such rows."""
-    row = -(-ROW // channels) * channels
-    return max(1, CHUNK // row) * row
+    return max(1, CHUNK // _row(channels)) * _row(channels)
+
+
+def _row(channels: int) -> int:
+    return -(-ROW // channels) * channels

@@ -27,7 +27,7 @@ class _Step(NamedTuple):
     """Calls that turn what lies in ``x`` into ``y``; or a layer that does, wherever its output lies."""
 
     x: NDArray[np.float32]
-    calls: NDArray[np.intp]
+    calls: recording.Calls
     layer: Layer | None
     y: NDArray[np.float32]
 
@@ -88,16 +88,16 @@ class Playback:
                 self._kept.append(calls)
                 rows, here = rows + calls.rows, y
                 continue
-            self._steps.append(_Step(start, recording.table(rows), None, here))
-            self._steps.append(_Step(here, recording.table([]), layer, y))
+            self._steps.append(_Step(start, recording.gathered(rows), None, here))
+            self._steps.append(_Step(here, recording.gathered([]), layer, y))
             start, rows = self._place(y.shape), []
             here = start
-        self._steps.append(_Step(start, recording.table(rows), None, here))
+        self._steps.append(_Step(start, recording.gathered(rows), None, here))
 
     def _agrees(self, calls: Recording, layer: Layer, x: NDArray, y: NDArray) -> bool:
         """Whether the calls turn other numbers in x into the numbers in y that the layer makes of them."""
         x[...] = self._draw(x.shape, np.float32)
-        threads.replay(recording.table(calls.rows))
+        threads.replay(recording.gathered(calls.rows))
         return np.array_equal(y, layer(x), equal_nan=True)
 
     def _place(self, shape: tuple[int, ...]) -> NDArray[np.float32]:

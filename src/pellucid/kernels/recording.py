@@ -13,22 +13,29 @@ from __future__ import annotations
 import contextlib
 import threading
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from .jit import Array, Door, Kernel, address_of
 
-DOOR, BLOCK, COUNTERS, SHARED = range(4)  # the columns of a table of calls
-
+DOOR, BLOCK, COUNTERS, THREADS = range(4)  # the columns of a table of calls
 
 Row = tuple[int, int, int, int]
 
 
-def table(rows: list[Row]) -> NDArray[np.intp]:
-    """The calls as ``threads.replay`` takes them."""
-    return np.array(rows, np.intp).reshape(-1, 4)
+class Calls(NamedTuple):
+    """Calls as ``threads.replay`` takes them, and for how many threads there is room in their workspaces."""
+
+    table: NDArray[np.intp]
+    threads: int
+
+
+def gathered(rows: list[Row]) -> Calls:
+    """These calls, one after another."""
+    threads = min((row[THREADS] for row in rows if row[THREADS] > 1), default=1)
+    return Calls(np.array(rows, np.intp).reshape(-1, 4), threads)
 
 
 class Recording:
@@ -39,13 +46,16 @@ class Recording:
         self.kept: list[Any] = [x]
         self._live = [_span(x)]
 
-    def note(self, function: Kernel, door: Door, block: bytes, arguments: Sequence[Any], shared: bool) -> None:
-        """A call that was made; the first of its ``arguments`` are the counters that its chunks are taken from."""
-        self.kept += [block, *(array for array in arguments if isinstance(array, np.ndarray))]
-        arrays = [(arguments[i], kind) for i, kind in enumerate(function.types) if isinstance(kind, Array) and i]
-        if any(self.depends(array) for array, _ in arrays):
-            self._live += [_span(array) for array, kind in arrays if kind.written]
-            self.rows.append((door.address, address_of(block), arguments[0].ctypes.data, int(shared)))
+    def note(self, function: Kernel, door: Door, block: bytes, arguments: Sequence[Any], threads: int) -> None:
+        """A call that was made, with room for so many threads.
+
+        The first of its ``arguments`` are the counters that its chunks are taken from.
+        """
+        arrays = [(arguments[i], kind) for i, kind in enumerate(function.types) if isinstance(kind, Array)]
+        if any(self.depends(array) for array, _ in arrays[1:]):
+            self.kept += [block, *(array for array, _ in arrays)]
+            self._live += [_span(array) for array, kind in arrays[1:] if kind.written]
+            self.rows.append((door.address, address_of(block), arguments[0].ctypes.data, threads))
 
     def depends(self, array: NDArray) -> bool:
         """Whether an array, or what it is a part of, was written by one of the calls or is ``x``."""

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..ops.activation import softmax_backward
-from .activation import YCache, _exp
+from .activation import YCache, exp
 from .buffers import aligned
 from .jit import IN2, INT, OUT2, TEAM, array_of, kernel
 from .threads import next_chunk, parallel_for
@@ -26,7 +26,7 @@ def _softmax(team, chunks, rows, x, y):
                 largest = max(largest, source[k])
             total = np.float32(0)
             for k in range(source.size):
-                target[k] = _exp(source[k] - largest)
+                target[k] = exp(source[k] - largest)
                 total += target[k]
             for k in range(source.size):
                 target[k] /= total

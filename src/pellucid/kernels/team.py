@@ -21,7 +21,7 @@ import time
 from .assembly import call, clear
 from .jit import INT, TABLE, TEAM, Intrinsic, inline, kernel
 from .recording import BLOCK as RECORDED_BLOCK
-from .recording import COUNTERS, SHARED
+from .recording import COUNTERS, THREADS
 from .recording import DOOR as RECORDED_DOOR
 
 LINE = 8  # words of a cache line
@@ -71,7 +71,7 @@ def replay(board, calls, together):
     """The same for each call of a recording; without ``together`` the caller makes them alone."""
     for i in range(calls.shape[0]):
         clear(calls[i, COUNTERS], 2 * COUNTER_WORDS)
-        if together and calls[i, SHARED]:
+        if together and calls[i, THREADS] > 1:
             _post(board, calls[i, RECORDED_DOOR], calls[i, RECORDED_BLOCK])
         else:
             call(calls[i, RECORDED_DOOR], calls[i, RECORDED_BLOCK])

@@ -35,6 +35,7 @@ from . import recording
 from . import team as native
 from .buffers import aligned
 from .jit import Door, Kernel, address_of
+from .recording import Calls
 from .team import COUNTER_WORDS, MEMBERS, next_chunk
 
 PATIENCE = 500_000  # nanoseconds for which a helper watches the board before it goes to sleep
@@ -173,21 +174,23 @@ def parallel_for(function: Kernel, chunks: int, *arguments: Any, workspace: int 
             pool.resize(threads - 1)
         function.check(pool.run(door, block) if together else door.enter(block))
         if recording.current.recording is not None:
-            recording.current.recording.note(function, door, block, (team, chunks, *arguments), together)
+            recording.current.recording.note(
+                function, door, block, (team, chunks, *arguments), threads if together else 1
+            )
     finally:
         if together:
             pool.lock.release()
 
 
-def replay(calls: NDArray[np.intp]) -> None:
-    """Make the calls of a recording again. The number of threads must be the one they were made with."""
-    threads, pool = get_num_threads(), _pool
-    together = threads > 1 and pool.lock.acquire(blocking=False)
+def replay(calls: Calls) -> None:
+    """Make the calls of a recording again, on as many threads as they were made on."""
+    pool = _pool
+    together = calls.threads > 1 and pool.lock.acquire(blocking=False)
     try:
         if together:
-            pool.resize(threads - 1)
+            pool.resize(calls.threads - 1)
             pool.wake()
-        native.replay(pool.board, calls, int(together))
+        native.replay(pool.board, calls.table, int(together))
     finally:
         if together:
             pool.lock.release()

@@ -221,14 +221,24 @@ def rectify(lanes: int) -> str:
     x, y, code = (f.pointer(f"%{name}") for name in ("x", "y", "code"))
     f.line("br label %vector")
     f.label("vector")
-    i = f.phi("i64", entry="0", vector="%i.next")
-    mask = f.first_lanes(f.value(f"sub i64 %count, {i}"))
-    v, dy = f.load(f.offset(x, i), mask), f.load(f.offset(y, i), mask)
-    positive = f.value(f"fcmp ugt {f.vector} {v}, zeroinitializer")
-    dv = f.value(f"select <{lanes} x i1> {positive}, {f.vector} {dy}, {f.vector} zeroinitializer")
-    f.store(dv, f.offset(code, i), mask)
+    i = f.phi("i64", entry="0", whole="%i.next")
+    left = f.value(f"sub i64 %count, {i}")
+
+    def passed(mask: str | None) -> tuple[str, str]:
+        """What is stored, and where."""
+        v, dy = f.load(f.offset(x, i), mask), f.load(f.offset(y, i), mask)
+        positive = f.value(f"fcmp ugt {f.vector} {v}, zeroinitializer")
+        dv = f.value(f"select <{lanes} x i1> {positive}, {f.vector} {dy}, {f.vector} zeroinitializer")
+        return dv, f.offset(code, i)
+
+    f.line(f"br i1 {f.value(f'icmp sge i64 {left}, {lanes}')}, label %whole, label %cut")
+    f.label("whole")
+    f.store(*passed(None))
     f.value(f"add i64 {i}, {lanes}", "i.next")
-    f.line(f"br i1 {f.value('icmp slt i64 %i.next, %count')}, label %vector, label %end")
+    f.line("br label %vector")
+    f.label("cut")
+    f.store_first(left, [passed(f.first_lanes(left))])
+    f.line("br label %end")
     f.label("end")
     return f.text()
 
