@@ -101,6 +101,12 @@ def playback(layers: Any, weights: Any, shape: tuple[int, ...]) -> Any:
     return found if found is not None and found.usable else None
 
 
+def passes(way: Any) -> Any:
+    """A way forward and back whose kernel calls can be written down, see ``kernels.passes``; None where there are no kernels."""
+    kernels = _kernels() if _backend == "native" else None
+    return None if kernels is None else kernels.passes.Passes(way)
+
+
 def lasting_weights() -> contextlib.AbstractContextManager[None]:
     """A block in which kernels may spend time on the weights, because they are going to be used often as they are."""
     kernels = _kernels() if _backend == "native" else None

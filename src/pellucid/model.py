@@ -7,7 +7,7 @@ import dataclasses
 import functools
 import math
 import os
-from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -29,6 +29,7 @@ from .patterns import matching
 from .plan import MANY, planned
 from .preprocessing import Preprocessing
 from .randomness import Randomness
+from .repeats import Repeats, Way, eager
 from .replies import Replies
 from .schedules import Schedule
 from .summary import summarize
@@ -71,6 +72,7 @@ class Sequential(Chain):
         self.penalties: dict[str, penalties_of.L1L2] = {}  # by parameter
         self._plans: dict[tuple[Any, ...], Chain] = {}
         self._replies = Replies()
+        self._repeats = Repeats()
 
     # Build and compile -----------------------------------------------------------------------------------------------
 
@@ -138,7 +140,7 @@ class Sequential(Chain):
             )
         self.seed = seed
         super().build(input_shape, seed=seed, path=path, dtype=dtype)
-        self._plans, self._replies, self.epochs_seen = {}, Replies(), 0
+        self._plans, self._replies, self._repeats, self.epochs_seen = {}, Replies(), Repeats(), 0
 
     def _plan(self, network: Chain, *, training: bool, images: int = MANY) -> Chain:
         """The plan of this model, or of this model without its last activation; made once for each backend and list of layers,
@@ -226,7 +228,7 @@ class Sequential(Chain):
         epoch: int = 0,
         indices: NDArray | None = None,
         prepared: bool = False,
-        without: Container[str] = (),
+        without: Collection[str] = (),
     ) -> tuple[dict[str, float], dict[str, NDArray]]:
         """Loss and metrics of one batch in training mode, and the gradient of the loss by every parameter, by path.
 
@@ -234,14 +236,32 @@ class Sequential(Chain):
         reported as ``penalty``. ``prepared=True`` says that ``x`` is already as the layers see it. Parameters ``without`` which
         one can do are left out, and so is the work for them alone.
         """
-        loss, op, network = self._learner()
         rng = Randomness.for_batch(self.seed, epoch, np.arange(len(x)) if indices is None else indices)
-        network = self._plan(network, training=True)
-        outputs, tape = Chain.forward(network, x if prepared else self.to_input(x), training=True, rng=rng)
+        network = self._plan(self._learner()[2], training=True)
+        return self._gradients(
+            functools.partial(eager, network, without),
+            x if prepared else self.to_input(x),
+            y,
+            sample_weight,
+            rng,
+            without,
+        )
+
+    def _gradients(
+        self,
+        way: Way,
+        x: NDArray,
+        y: NDArray,
+        sample_weight: NDArray | None,
+        rng: Randomness,
+        without: Collection[str],
+    ) -> tuple[dict[str, float], dict[str, NDArray]]:
+        """The same, by this way through the network."""
+        loss, op, network = self._learner()
+        outputs, back = way(x, rng)
         value, saved = loss.forward(op, outputs, y, sample_weight)
         logs = {"loss": float(value)} | self._scores(outputs, y, op)
-        dy = backend.backward(1.0, saved)
-        _, gradients = Chain.backward(network, dy, tape.once(), input_gradient=False, without=without)
+        gradients = back(backend.backward(1.0, saved))
         trained = network.trainable_params
         gradients = {path: g for path, g in gradients.items() if path in trained and path not in without}
         if self.penalties:
@@ -270,17 +290,20 @@ class Sequential(Chain):
         A loss that is NaN or infinite leaves the weights as they are; so does a gradient, which is not returned, and so
         raises ``FloatingPointError``.
         """
-        which: dict[str, Any] = {"sample_weight": sample_weight, "epoch": epoch, "indices": indices}
         resting = self.optimizer.resting(self.params) if self.optimizer is not None else ()
-        logs, gradients = self.gradients(x, y, **which, prepared=prepared, without=resting)
-        if not math.isfinite(logs["loss"]):
+        rng = Randomness.for_batch(self.seed, epoch, np.arange(len(x)) if indices is None else indices)
+        network = self._plan(self._learner()[2], training=True)
+        x = x if prepared else self.to_input(x)
+        with self._repeats.way(self, network, resting) as way:
+            logs, gradients = self._gradients(way, x, y, sample_weight, rng, resting)
+            if not math.isfinite(logs["loss"]):
+                return logs
+            if gradients and not math.isfinite(
+                next(reversed(gradients.values())).sum()
+            ):  # what went wrong on the way ends here
+                raise FloatingPointError(f"The gradient of {next(reversed(gradients))} became NaN or infinite")
+            self.optimizer.apply(self.params, gradients, self.state)  # type: ignore[union-attr]
             return logs
-        if gradients and not math.isfinite(
-            next(reversed(gradients.values())).sum()
-        ):  # what went wrong on the way ends here
-            raise FloatingPointError(f"The gradient of {next(reversed(gradients))} became NaN or infinite")
-        self.optimizer.apply(self.params, gradients, self.state)  # type: ignore[union-attr]
-        return logs
 
     def first_non_finite(
         self,
@@ -443,6 +466,7 @@ class Sequential(Chain):
         summed = dataclasses.replace(loss, reduction="sum")  # sums of batches add up, their means may not
         totals = dict.fromkeys(("loss", *self.metrics), 0.0)
         network = shown._plan(network, training=False, images=min(len(x), batch_size))
+        self._repeats.rest()
         for part, batch in self._batches(x, batch_size):
             outputs = views_of.ask(network, batch, views or self.views)
             value, _ = summed.forward(op, outputs, y[part], None if weights is None else weights[part])
@@ -467,6 +491,7 @@ class Sequential(Chain):
         if quick:
             ask = functools.partial(self._replies.reply, self, network)
         else:
+            self._repeats.rest()
             ask = functools.partial(views_of.ask, network, views=views)
         return np.concatenate([ask(batch) for _, batch in self._batches(x, batch_size)])
 
@@ -545,7 +570,7 @@ class Sequential(Chain):
         shared = {id(array): averages[path] for path, array in arrays.items()}
         twin = copy.copy(self)
         twin.layers = copy.deepcopy(self.layers, shared)  # a copy in which every weight is its average
-        twin.optimizer, twin._plans, twin._replies = None, {}, Replies()
+        twin.optimizer, twin._plans, twin._replies, twin._repeats = None, {}, Replies(), Repeats()
         return twin
 
     def adopt_averages(self) -> None:

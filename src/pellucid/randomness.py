@@ -44,6 +44,7 @@ class Randomness:
     """
 
     make: Callable[[], NDArray[np.uint64]]
+    descendants: list[Randomness] | None = None  # where they are kept track of
 
     @cached_property
     def keys(self) -> NDArray[np.uint64]:
@@ -62,7 +63,30 @@ class Randomness:
 
     def child(self, name: str) -> Randomness:
         """An independent set of streams, for example for a layer: ``rng.child("dropout1")``."""
-        return Randomness(lambda: mix(self.keys ^ mix(_words(zlib.crc32(name.encode())) + GOLDEN)))
+        salt = zlib.crc32(name.encode())
+        child = Randomness(lambda: mix(self.keys ^ mix(_words(salt) + GOLDEN)), self.descendants)
+        if self.descendants is not None:
+            self.descendants.append(child)
+        return child
+
+    def renewable(self) -> Randomness:
+        """The same streams, for ``renew``."""
+        return Randomness(self.make, [])
+
+    def renew(self, other: Randomness) -> None:
+        """Let all keys that were drawn, from this one or its descendants, be those of another batch, in the same places.
+
+        >>> rng = Randomness.for_batch(seed=0, epoch=3, indices=np.array([7])).renewable()
+        >>> keys = rng.child("dropout1").keys
+        >>> rng.renew(Randomness.for_batch(seed=0, epoch=4, indices=np.array([2])))
+        >>> bool(keys == Randomness.for_batch(seed=0, epoch=4, indices=np.array([2])).child("dropout1").keys)
+        True
+        """
+        if "keys" in vars(self):
+            self.keys[...] = other.keys
+        for descendant in self.descendants or ():  # parents come first
+            if "keys" in vars(descendant):
+                descendant.keys[...] = descendant.make()
 
     def bits(self, shape: tuple[int, ...]) -> NDArray[np.uint64]:
         """``(N, *shape)`` words of 64 random bits."""

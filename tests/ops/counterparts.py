@@ -206,6 +206,7 @@ def _reduce(each: Any, weights: Any, reduction: str = "mean") -> Any:
 COUNTERPARTS: dict[str, Callable[..., Any]] = {
     "conv2d": conv2d,
     "add": lambda x, other, activation=None: F.relu(x + other) if activation else x + other,
+    "rescale": lambda x, scale, offset: x * scale + offset,
     "concatenate": lambda *arrays: torch.cat(arrays, dim=-1),
     "max_pool2d": max_pool2d,
     "average_pool2d": average_pool2d,

@@ -319,6 +319,7 @@ RECORDS = [
         ("x", "other"),
     ),
     Record("concatenate", "two", lambda r: (normal(r, 2, 3, 4), normal(r, 2, 3, 2)), (2, 3, 6), {}, ("x", "other")),
+    Record("rescale", "plain", lambda r: (normal(r, 2, 3, 4),), (2, 3, 4), {"scale": 0.3, "offset": -0.2}),
     Record("concatenate", "one", lambda r: (normal(r, 2, 3),), (2, 3), {}, ("x",)),
     _activation("relu"),
     _activation("leaky_relu"),

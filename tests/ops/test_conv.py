@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import Any
 
 import numpy as np
@@ -10,6 +11,7 @@ from hypothesis import given
 from hypothesis import settings as options
 from numpy.typing import NDArray
 
+from pellucid import backend
 from pellucid.ops import conv2d, conv2d_backward, dense, shape
 from pellucid.testing import check_gradients
 
@@ -114,3 +116,24 @@ def test_ways_to_write_a_padding_agree(padding):
     x, kernel = rng.normal(size=(1, 5, 5, 2)), rng.normal(size=(3, 3, 2, 2))
     expected, _ = conv2d(np.pad(x, ((0, 0), (1, 1), (1, 1), (0, 0))), kernel)
     np.testing.assert_array_equal(conv2d(x, kernel, padding=padding)[0], expected)
+
+
+@pytest.mark.parametrize("wanted", list(itertools.product([True, False], repeat=2)))
+@pytest.mark.parametrize(
+    "kernel",
+    [(3, 3, 16, 16), (1, 1, 16, 16), (2, 2, 16, 8), (3, 3, 1, 16)],
+    ids=["winograd", "product", "direct", "depthwise"],
+)
+def test_only_the_gradients_that_are_wanted_are_computed(kernel, wanted):
+    rng = np.random.default_rng(0)
+    x, weights = rng.standard_normal((4, 16, 16, 16)).astype(np.float32), rng.standard_normal(kernel).astype(np.float32)
+    groups = 16 // kernel[2]
+    for name in ("numpy", "native"):
+        with backend.using(name):
+            y, saved = backend.forward("conv2d", x, weights, np.zeros(kernel[3], np.float32), groups=groups)
+            everything = backend.backward(y, saved)
+            some = backend.backward(y, saved, input_gradient=wanted[0], kernel_gradient=wanted[1])
+        for whole, found, asked in zip(everything, some, (*wanted, True), strict=True):
+            assert (found is not None) == asked
+            if asked:
+                np.testing.assert_allclose(found, whole, rtol=0, atol=1e-5 * np.abs(whole).max())

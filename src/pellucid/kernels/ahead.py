@@ -25,7 +25,7 @@ IDLE = 10.0  # seconds without work after which the assistant is sent home
 PATIENCE = 20.0  # seconds to wait for a kernel that it has begun
 
 FOLLOWERS = {
-    "convolve.pack_weights": ("gemm._multiply", "gemm._sum_parts"),  # a network with convolutions ends in a product
+    "convolve.pack_weights": ("gemm._multiply",),  # a network with convolutions ends in a product
     "convolve.convolve": ("winograd_loops.convolve", "convolve.kernel_gradient"),  # most networks go on with 3x3
     "fused_loops.forward": ("winograd_loops.convolve", "fused_loops.backward"),
     "winograd_loops.convolve": (

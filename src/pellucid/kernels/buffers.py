@@ -19,6 +19,7 @@ import bisect
 import os
 import threading
 from collections import deque
+from collections.abc import Iterable
 from math import prod
 
 import numpy as np
@@ -40,18 +41,17 @@ class _Segment:
         self.gaps = [(0, size)]  # (start, end), in order
         self.used = 0  # the clock when a block was last taken from it
 
+    def __contains__(self, address: int) -> bool:
+        return self.start <= address < self.start + self.size
+
     @property
     def idle(self) -> bool:
         return self.gaps == [(0, self.size)]
 
-    def take(self, index: int, size: int) -> int:
-        """The beginning of a gap."""
-        start, end = self.gaps[index]
-        if start + size == end:
-            del self.gaps[index]
-        else:
-            self.gaps[index] = start + size, end
-        return start
+    def take(self, index: int, start: int, end: int) -> None:
+        """A part of a gap, or all of it."""
+        first, last = self.gaps[index]
+        self.gaps[index : index + 1] = [gap for gap in ((first, start), (end, last)) if gap[0] < gap[1]]
 
     def give(self, start: int, end: int) -> None:
         """A gap again, one with its neighbours."""
@@ -71,11 +71,12 @@ _clock = 0
 
 
 class _Block:
-    """The place of a result; it comes back when the last array on it is gone."""
+    """The place of a result, that part of a gap; it comes back when the last array on it is gone."""
 
     __slots__ = ("__array_interface__", "place")
 
-    def __init__(self, segment: _Segment, start: int, end: int, size: int) -> None:
+    def __init__(self, segment: _Segment, index: int, start: int, end: int, size: int) -> None:
+        segment.take(index, start, end)
         self.place = segment, start, end
         self.__array_interface__ = {
             "data": (segment.start + start, False),
@@ -98,6 +99,12 @@ def aligned(shape: tuple[int, ...]) -> NDArray[np.float32]:
     return np.asarray(_place(size)).reshape(shape)
 
 
+def aligned_bytes(shape: tuple[int, ...]) -> NDArray[np.uint8]:
+    """The same for bytes."""
+    size = prod(shape)
+    return aligned((-(-size // 4),)).view(np.uint8)[:size].reshape(shape)
+
+
 def _place(size: int) -> _Block:
     """A block in the smallest gap that is large enough."""
     global _clock
@@ -107,9 +114,7 @@ def _place(size: int) -> _Block:
         _clock += 1
         if _clock % PATIENCE == 0:
             _drop(PATIENCE)
-        while _returned:
-            segment, start, end = _returned.popleft()
-            segment.give(start, end)
+        _collect()
         found, smallest = None, None
         for segment in _segments:
             for index, (start, end) in enumerate(segment.gaps):
@@ -121,8 +126,61 @@ def _place(size: int) -> _Block:
             found = segment, 0
         segment, index = found
         segment.used = _clock
-        start = segment.take(index, whole)
-        return _Block(segment, start, start + whole, size)
+        start = segment.gaps[index][0]
+        return _Block(segment, index, start, start + whole, size)
+
+
+def _collect() -> None:
+    """Make gaps of the blocks that came back."""
+    while _returned:
+        segment, start, end = _returned.popleft()
+        segment.give(start, end)
+
+
+def borrowed(array: NDArray) -> NDArray:
+    """The same array, but it does not hold its place: other results may come to lie there. One that lies elsewhere is itself."""
+    at = array.ctypes.data
+    with _lock:
+        for segment in _segments:
+            if at in segment:
+                offset = at - segment.raw.ctypes.data
+                return np.ndarray(array.shape, array.dtype, segment.raw, offset, array.strides)  # type: ignore[call-overload]
+    return array
+
+
+def claim(arrays: Iterable[NDArray]) -> list[NDArray[np.float32]] | None:
+    """Hold the places of borrowed arrays as long as what is returned is held; None where somebody else holds a part of them.
+
+    Those that lie side by side are held as one array.
+    """
+    spans = sorted((x.ctypes.data, x.ctypes.data + x.nbytes) for x in arrays)
+    held = []
+    with _lock:
+        _collect()
+        while spans:
+            segment = next((segment for segment in _segments if spans[0][0] in segment), None)
+            if segment is None:
+                return None
+            mine = [(start - segment.start, end - segment.start) for start, end in spans if start in segment]
+            spans = spans[len(mine) :]
+            for start, end in _joined(mine):
+                index = bisect.bisect(segment.gaps, (start, segment.size)) - 1
+                if index < 0 or segment.gaps[index][1] < end:
+                    return None
+                held.append(np.asarray(_Block(segment, index, start, end, end - start)))
+    return held
+
+
+def _joined(spans: list[tuple[int, int]]) -> list[tuple[int, int]]:
+    """Sorted spans as whole lines, those that overlap or have at most a line between them as one."""
+    joined: list[tuple[int, int]] = []
+    for first, last in spans:
+        start, end = first // LINE * LINE, -(-last // LINE) * LINE
+        if joined and start <= joined[-1][1] + LINE:
+            start, before = joined.pop()
+            end = max(before, end)
+        joined.append((start, end))
+    return joined
 
 
 def _drop(patience: int) -> None:
@@ -132,9 +190,7 @@ def _drop(patience: int) -> None:
 def release() -> None:
     """Give back to the system every segment on which nothing lies."""
     with _lock:
-        while _returned:
-            segment, start, end = _returned.popleft()
-            segment.give(start, end)
+        _collect()
         _drop(0)
 
 

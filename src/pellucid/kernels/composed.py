@@ -162,7 +162,7 @@ def any_block(
 
 def any_block_backward(
     dy: NDArray, cache: ComposedCache, *, input_gradient: bool = True
-) -> tuple[NDArray | None, NDArray, NDArray | None]:
+) -> tuple[NDArray | None, NDArray | None, NDArray | None]:
     """Back through pooling, activation and convolution: dx (or None), dkernel, dbias (or None)."""
     dz = tail.backward(array_of(dy), cache.y, cache.codes, cache.tail, cache.size)
     return conv.conv2d_backward(dz, cache.convolved, input_gradient=input_gradient)

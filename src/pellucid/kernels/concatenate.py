@@ -7,7 +7,7 @@ from math import prod
 import numpy as np
 from numpy.typing import NDArray
 
-from ..ops.concatenate import ConcatenateCache, concatenate_backward, ends_of
+from ..ops.concatenate import ConcatenateCache, ends_of
 from .assembly import address, copy_line
 from .buffers import aligned
 from .jit import IN2, INT, OUT2, TEAM, array_of, kernel
@@ -25,26 +25,36 @@ def accepts_concatenate(*arrays: NDArray) -> bool:
     )
 
 
-@kernel(TEAM, INT, INT, IN2, INT, OUT2)
-def _copy_channels(team, chunks, rows, x, first, y):
-    """x into the channels of y from ``first`` on; one chunk is so many ``rows``."""
+@kernel(TEAM, INT, INT, INT, IN2, INT, OUT2, INT)
+def _copy_channels(team, chunks, rows, count, x, x_first, y, y_first):
+    """``count`` channels of x into y, each from its ``first`` on; one chunk is so many ``rows``."""
     chunk = next_chunk(team)
     while chunk < chunks:
         for n in range(chunk * rows, min((chunk + 1) * rows, x.shape[0])):
-            source, target = address(x) + 4 * n * x.shape[1], address(y) + 4 * (n * y.shape[1] + first)
-            copy_line(source, target, x.shape[1])
+            source, target = address(x) + 4 * (n * x.shape[1] + x_first), address(y) + 4 * (n * y.shape[1] + y_first)
+            copy_line(source, target, count)
         chunk = next_chunk(team)
+
+
+def _copy(count: int, x: NDArray[np.float32], x_first: int, y: NDArray[np.float32], y_first: int) -> None:
+    pixels, rows = prod(y.shape[:-1]), max(1, CHUNK // count)
+    flat_x, flat_y = x.reshape(pixels, x.shape[-1]), y.reshape(pixels, y.shape[-1])
+    parallel_for(_copy_channels, -(-pixels // rows), rows, count, flat_x, x_first, flat_y, y_first)
 
 
 def concatenate(*arrays: NDArray) -> tuple[NDArray, ConcatenateCache]:
     """The arrays one behind the other along their last axis."""
     cache = ConcatenateCache(ends_of(arrays))
     y = aligned((*arrays[0].shape[:-1], cache.ends[-1]))
-    count, rows = prod(y.shape[:-1]), max(1, CHUNK // y.shape[-1])
     for x, first in zip(arrays, (0, *cache.ends), strict=False):
-        flat = array_of(x).reshape(count, x.shape[-1])
-        parallel_for(_copy_channels, -(-count // rows), rows, flat, first, y.reshape(count, y.shape[-1]))
+        _copy(x.shape[-1], array_of(x), 0, y, first)
     return y, cache
 
 
-__all__ = ["accepts_concatenate", "concatenate", "concatenate_backward"]
+def concatenate_backward(dy: NDArray, cache: ConcatenateCache) -> tuple[NDArray, ...]:
+    """Each array gets the gradient of its own channels."""
+    parts, dy = [], array_of(dy)
+    for first, end in zip((0, *cache.ends), cache.ends, strict=False):
+        parts.append(aligned((*dy.shape[:-1], end - first)))
+        _copy(end - first, dy, first, parts[-1], 0)
+    return tuple(parts)

@@ -12,9 +12,10 @@ from ..ops import shape
 from ..ops.shape import Geometry, Padding, Pair
 from . import convolve, depthwise, gemm, machine, segments, simd
 from .buffers import aligned
-from .gemm import panel_vectors, sum_parts, whole_vectors
+from .gemm import panel_vectors, whole_vectors
 from .jit import array_of
 from .segments import COUNT, Axis
+from .sums import sum_parts, sum_rows
 from .threads import parallel_for
 from .transpose import table as transposing
 
@@ -68,9 +69,9 @@ def conv2d(
 
 
 def conv2d_backward(
-    dy: NDArray, cache: Conv2DCache, *, input_gradient: bool = True
-) -> tuple[NDArray | None, NDArray, NDArray | None]:
-    """Gradients of ``conv2d``: dx (or None), dkernel, dbias (or None)."""
+    dy: NDArray, cache: Conv2DCache, *, input_gradient: bool = True, kernel_gradient: bool = True
+) -> tuple[NDArray | None, NDArray | None, NDArray | None]:
+    """Gradients of ``conv2d``: dx (or None), dkernel (or None), dbias (or None)."""
     dy = array_of(dy)
     x, kernel, has_bias, groups, geo = cache
     ci, co = x.shape[3], kernel.shape[3]
@@ -80,12 +81,10 @@ def conv2d_backward(
         if input_gradient:
             dx = gemm.matmul(flat, kernel.reshape(ci, co), transpose_b=True).reshape(x.shape)
     elif depthwise.suits(groups, kernel.shape):
-        dkernel, dbias = depthwise.kernel_gradient(x, dy, kernel.shape, geo)
-        return (
-            depthwise.input_gradient(dy, kernel, x.shape, geo) if input_gradient else None,
-            dkernel,
-            (dbias if has_bias else None),
-        )
+        dx = depthwise.input_gradient(dy, kernel, x.shape, geo) if input_gradient else None
+        if kernel_gradient:
+            dkernel, dbias = depthwise.kernel_gradient(x, dy, kernel.shape, geo)
+            return dx, dkernel, dbias if has_bias else None
     elif input_gradient:
         dx = aligned(x.shape)
         axes = [
@@ -95,7 +94,14 @@ def conv2d_backward(
             for i in (0, 1)
         ]
         _run(dy, kernel, None, dx, axes[0], axes[1], groups, turned=True)
+    if not kernel_gradient:
+        return dx, None, bias_gradient(dy) if has_bias else None
     return dx, *_kernel_gradient(x, dy, kernel.shape, groups, geo, has_bias)
+
+
+def bias_gradient(dy: NDArray[np.float32]) -> NDArray[np.float32]:
+    """dbias = Σ dy over all pixels."""
+    return sum_rows(dy.reshape(-1, dy.shape[3]))
 
 
 def _is_product(geo: Geometry, groups: int) -> bool:
@@ -158,6 +164,12 @@ def _bands(table: bytes, count: int) -> tuple[NDArray[np.intp], NDArray[np.intp]
     return segments.bands(axis, min(count, -(-total // 4)))  # bands of at least four rows
 
 
+def _padded(x: NDArray[np.float32], geo: Geometry) -> NDArray[np.float32]:
+    y = aligned((len(x), *geo.padded, x.shape[3]))
+    parallel_for(convolve.pad, len(x) * y.shape[1], x, geo.padding[0][0], geo.padding[1][0], y)
+    return y
+
+
 def _kernel_gradient(
     x: NDArray, dy: NDArray, kernel_shape: tuple[int, ...], groups: int, geo: Geometry, has_bias: bool
 ) -> tuple[NDArray, NDArray | None]:
@@ -167,7 +179,7 @@ def _kernel_gradient(
     padding = geo.padding
     if x.shape[3] <= 4 and any(map(any, padding)):
         # with few channels the taps of a kernel row must be one product, which needs a padded image; it is small
-        x, padding = shape.pad(x, geo), ((0, 0), (0, 0))
+        x, padding = _padded(x, geo), ((0, 0), (0, 0))
         geo = geo._replace(input=(x.shape[1], x.shape[2]), padding=padding)
     rows, columns = (
         segments.tap_reach(geo.input[i], geo.output[i], geo.window[i], geo.strides[i], geo.dilation[i], padding[i][0])

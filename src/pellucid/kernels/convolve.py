@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from .assembly import address, clear, get, put
+from .assembly import address, clear, copy_line, get, put
 from .gemm import product
 from .jit import IN1, IN4, INT, INTS, OUT1, OUT2, OUT4, OUT5, TABLE, TEAM, inline, kernel
 from .segments import COUNT, IN, IN_STEP, OUT, OUT_STEP, TAP, TAP_STEP, TAPS
@@ -152,6 +152,21 @@ def convolve(
             address(y) + 4 * begin * y_image, y.shape[1], y.shape[2], y.shape[3], end - begin, rows, bands[band],
             bands[band + 1], columns, taps, kw, groups, vectors, panel_chunk * panels, (panel_chunk + 1) * panels, floor,
         )  # fmt: skip
+        chunk = next_chunk(team)
+
+
+@kernel(TEAM, INT, IN4, INT, INT, OUT4)
+def pad(team, chunks, x, above, left, padded):
+    """x with zeros around it; one chunk is one row of one padded image."""
+    height, width = x.shape[1], x.shape[2] * x.shape[3]
+    chunk = next_chunk(team)
+    while chunk < chunks:
+        image, row = chunk // padded.shape[1], chunk % padded.shape[1] - above
+        target = address(padded) + 4 * chunk * padded.shape[2] * padded.shape[3]
+        clear(target, padded.shape[2] * padded.shape[3])
+        if 0 <= row < height:
+            source = address(x) + 4 * (image * height + row) * width
+            copy_line(source, target + 4 * left * x.shape[3], width)
         chunk = next_chunk(team)
 
 

@@ -10,8 +10,7 @@ from numpy.typing import NDArray
 from ..ops.dense import dense as reference
 from .gemm import matmul
 from .jit import array_of
-
-_ROWS = 64  # of dy that one partial sum of dbias adds up
+from .sums import sum_rows
 
 
 class DenseCache(NamedTuple):
@@ -41,8 +40,4 @@ def dense_backward(
     dy = array_of(dy)
     dx = matmul(dy, cache.kernel, transpose_b=True) if input_gradient else None
     dkernel = matmul(cache.x, dy, transpose_a=True)
-    dbias = None
-    if cache.has_bias:
-        parts = [np.add.reduce(dy[i : i + _ROWS], axis=0) for i in range(0, len(dy), _ROWS)]
-        dbias = parts[0] if len(parts) == 1 else np.add.reduce(parts, axis=0)
-    return dx, dkernel, dbias
+    return dx, dkernel, sum_rows(dy) if cache.has_bias else None

@@ -5,14 +5,14 @@ The channels of a pixel are contiguous, so a tap is ``y[pixel] += x[pixel'] · k
 
 from __future__ import annotations
 
-import numpy as np
 from numpy.typing import NDArray
 
 from ..ops.shape import Geometry
 from . import segments
 from .buffers import aligned
-from .gemm import sum_parts, whole_vectors
+from .gemm import whole_vectors
 from .jit import IN1, IN2, IN4, INT, INTS, OUT2, OUT3, OUT4, TEAM, kernel
+from .sums import sum_parts
 from .threads import next_chunk, parallel_for
 
 PARTS = 32
@@ -117,8 +117,8 @@ def input_gradient(dy: NDArray, kernel: NDArray, x_shape: tuple[int, ...], geo: 
 def kernel_gradient(x: NDArray, dy: NDArray, kernel_shape: tuple[int, ...], geo: Geometry) -> tuple[NDArray, NDArray]:
     """(N, H, W, C) and (N, OH, OW, C) -> dkernel (KH, KW, 1, C), dbias (C,)."""
     parts = min(len(x), PARTS)
-    dkernel = np.empty((parts, geo.window[0] * geo.window[1], x.shape[3]), np.float32)
-    dbias = np.empty((parts, x.shape[3]), np.float32)
+    dkernel = aligned((parts, geo.window[0] * geo.window[1], x.shape[3]))
+    dbias = aligned((parts, x.shape[3]))
     rows, columns = (
         segments.tap_reach(
             geo.input[i], geo.output[i], geo.window[i], geo.strides[i], geo.dilation[i], geo.padding[i][0]

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..randomness import GOLDEN, Randomness
-from .buffers import aligned
+from .buffers import aligned, aligned_bytes
 from .jit import FLOAT, IN2, IN3, INT, OUT2, OUT3, TEAM, Array, array_of, inline, kernel
 from .threads import next_chunk, parallel_for
 
@@ -61,14 +61,21 @@ def _drop_backward(team, chunks, dy, kept, scale, dx):
         chunk = next_chunk(team)
 
 
+def _limits(rate: float) -> tuple[int, float]:
+    """The least random bits of what is kept, and what that is multiplied by.
+
+    u · 2⁻⁵³ ≥ rate for whole u: both sides times a power of two, which is exact.
+    """
+    return math.ceil(rate * 2.0**53), float(np.float32(1 / (1 - rate)))
+
+
 def dropout(x: NDArray, *, rate: float, rng: Randomness) -> tuple[NDArray, DropoutCache]:
     """y = x / (1 - rate) with probability 1 - rate, else 0."""
     x = array_of(x)
     y = aligned(x.shape)
     flat = (len(x), x.size // len(x))
-    kept = np.empty(flat, np.uint8)
-    # u · 2⁻⁵³ ≥ rate for whole u: both sides times a power of two, which is exact
-    least, scale = math.ceil(rate * 2.0**53), float(np.float32(1 / (1 - rate)))
+    kept = aligned_bytes(flat)
+    least, scale = _limits(rate)
     parallel_for(_drop, len(x), x.reshape(flat), np.ascontiguousarray(rng.keys), least, scale, y.reshape(flat), kept)
     return y, DropoutCache(kept, scale)
 
@@ -79,6 +86,18 @@ def dropout_backward(dy: NDArray, cache: DropoutCache) -> NDArray:
     flat = cache.kept.shape
     parallel_for(_drop_backward, flat[0], array_of(dy).reshape(flat), cache.kept, cache.scale, dx.reshape(flat))
     return dx
+
+
+@kernel(TEAM, INT, _KEYS, "uint64", FLOAT, OUT2)
+def _drop_channels(team, chunks, keys, least, scale, factors):
+    """What each channel of each image is multiplied by; one chunk is one image."""
+    chunk = next_chunk(team)
+    while chunk < chunks:
+        target, key = factors[chunk], keys[chunk]
+        for c in range(target.size):
+            keep = (_mix(key + np.uint64(c + 1) * _GOLDEN) >> np.uint64(11)) >= least
+            target[c] = scale if keep else np.float32(0)
+        chunk = next_chunk(team)
 
 
 @kernel(TEAM, INT, IN3, IN2, OUT3)
@@ -100,7 +119,9 @@ class SpatialDropoutCache(NamedTuple):
 
 def spatial_dropout(x: NDArray, *, rate: float, rng: Randomness) -> tuple[NDArray, SpatialDropoutCache]:
     """Whole channels of an image become 0 with probability rate, else x / (1 - rate)."""
-    cache = SpatialDropoutCache((rng.uniform(x.shape[-1:]) >= rate) * np.float32(1 / (1 - rate)))
+    factors = aligned((len(x), x.shape[-1]))
+    parallel_for(_drop_channels, len(x), np.ascontiguousarray(rng.keys), *_limits(rate), factors)
+    cache = SpatialDropoutCache(factors)
     return spatial_dropout_backward(x, cache), cache
 
 

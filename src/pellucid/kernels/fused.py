@@ -19,9 +19,10 @@ from ..ops.shape import Geometry, Padding, Pair
 from . import convolve, depthwise, fused_loops, machine, segments, simd, tail, transpose, windows
 from .buffers import aligned
 from .conv import CACHE_FLOATS, CHUNKS, accepts_conv2d
-from .gemm import panel_vectors, sum_parts, whole_vectors
+from .gemm import panel_vectors, whole_vectors
 from .jit import array_of
 from .segments import COUNT, IN, IN_STEP, OUT, Axis
+from .sums import sum_parts
 from .tail import Tail
 from .threads import parallel_for
 

@@ -99,7 +99,7 @@ def batch_norm_block_backward(
     zero = after.clear or after.used != (height, width)
     how = bands, after.backward, int(after.marks), int(zero), after.rows, after.columns, after.taps[1]
     space = int(bands[:, 3].max()) * width * channels
-    parts = np.empty((n * len(bands), 2, channels), np.float32)
+    parts = aligned((n * len(bands), 2, channels))
     parallel_for(
         _products, len(parts), windows.table(), moments.table(), machine.vectors().lanes, x, dy, codes,
         normalised.vectors[0], parts, *how, workspace=space + channels,

@@ -11,11 +11,12 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
-from . import machine, simd, threads
+from . import machine, simd
 from .assembly import address, call, clear, get, put
 from .buffers import aligned
-from .jit import IN1, IN2, INT, OUT1, OUT2, TABLE, TEAM, inline, kernel
+from .jit import IN1, IN2, INT, OUT1, OUT2, TABLE, TEAM, array_of, inline, kernel
 from .simd import NO_FLOOR
+from .sums import copy_into
 from .threads import MEMBERS, next_chunk, parallel_for
 from .transpose import copy, transpose
 from .transpose import table as transposing
@@ -128,40 +129,12 @@ def _multiply(
         chunk = next_chunk(team)
 
 
-@kernel(TEAM, INT, INT, IN2, OUT1)
-def _sum_parts(team, chunks, size, parts, total):
-    """total = Σ_p parts[p], in the order of p; one chunk is ``size`` numbers."""
-    chunk = next_chunk(team)
-    while chunk < chunks:
-        first, end = chunk * size, min((chunk + 1) * size, total.size)
-        sums = total[first:end]
-        for p in range(parts.shape[0]):
-            part = parts[p, first:end]
-            if p == 0:
-                for i in range(sums.size):
-                    sums[i] = part[i]
-            else:
-                for i in range(sums.size):
-                    sums[i] += part[i]
-        chunk = next_chunk(team)
-
-
-def sum_parts(parts: NDArray[np.float32]) -> NDArray[np.float32]:
-    """parts (P, ...) -> their sum over P, always in the same order."""
-    if len(parts) == 1:
-        return parts[0]
-    total = np.empty(parts.shape[1:], np.float32)
-    size = 4096
-    parallel_for(_sum_parts, -(-total.size // size), size, parts.reshape(len(parts), -1), total.reshape(-1))
-    return total
-
-
 def whole_vectors(bias: NDArray[np.float32] | None, columns: int) -> NDArray[np.float32]:
     """The bias, or zeros, up to whole vectors, and behind it as many zeros as the widest tile has columns."""
     lanes = machine.vectors().lanes
     padded = np.zeros((-(-columns // lanes) + simd.MOST_VECTORS) * lanes, np.float32)
     if bias is not None:
-        padded[:columns] = bias
+        copy_into(padded[:columns], array_of(bias))
     return padded
 
 
@@ -209,6 +182,3 @@ def matmul(
         workspace=BLOCK_DEPTH * vectors * lanes,
     )  # fmt: skip
     return c
-
-
-__all__ = ["aligned", "matmul", "panel_vectors", "product", "sum_parts", "threads"]

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from .buffers import aligned
 from .jit import FLOAT, IN1, IN2, IN3, INT, OUT2, OUT3, TEAM, array_of, inline, kernel
+from .sums import sum_parts
 from .threads import MEMBERS, next_chunk, parallel_for
 
 CHUNK = 1 << 14  # floats
@@ -153,11 +154,11 @@ def group_norm_backward(dy: NDArray, cache: GroupNormCache) -> tuple[NDArray, ND
     """dx = (dx_hat - mean(dx_hat) - x_hat · mean(dx_hat · x_hat)) / std, dgamma = Σ dy · x_hat, dbeta = Σ dy."""
     x, gamma, mean, inverse_std, has_gamma, has_beta = cache
     dx, images = aligned(x.shape), _images(x)
-    parts = np.empty((-(-len(x) // images), 2, x.shape[2]), np.float32)
+    parts = aligned((-(-len(x) // images), 2, x.shape[2]))
     size = x.shape[2] // mean.shape[1]
     arrays = x, array_of(dy).reshape(x.shape), gamma, mean, inverse_std, dx, parts
     parallel_for(_derive, len(parts), images, size, *arrays, workspace=4 * x.shape[2])
-    dgamma, dbeta = parts.sum(axis=0, dtype=np.float64).astype(np.float32)
+    dgamma, dbeta = sum_parts(parts)
     return dx.reshape(dy.shape), dgamma if has_gamma else None, dbeta if has_beta else None
 
 

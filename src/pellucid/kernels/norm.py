@@ -75,40 +75,43 @@ def _repeat(vectors, c, channels, values):
 
 
 @kernel(
-    *(INT, INT, IN3, IN1, IN1, DOUBLE, DOUBLE, INT),
+    *(TEAM, INT, INT, INT, IN3, IN1, IN1, DOUBLE, DOUBLE, INT),
     *(OUT1, OUT1, OUT1, OUT1, OUT2),
 )
 def _merge(
-    count, pixels, parts, gamma, beta, momentum, epsilon, unbiased, moving_mean, moving_variance, inverse_std, scale, vectors
+    team, chunks, count, pixels, parts, gamma, beta, momentum, epsilon, unbiased, moving_mean, moving_variance, inverse_std,
+    scale, vectors,
 ):  # fmt: skip
     """Mean and variance from the chunks in their order, and what follows from them; ``count`` pixels, so many in a chunk.
 
-    gamma and beta are empty where there are none.
+    gamma and beta are empty where there are none. Without chunks mean and variance are the moving ones.
     """
     channels = parts.shape[2]
     last = count - pixels * (parts.shape[0] - 1)
     correction = count / max(count - 1, 1) if unbiased else 1.0
     for c in range(channels):
-        total = 0.0
-        for p in range(parts.shape[0]):
-            total += (pixels if p < parts.shape[0] - 1 else last) * np.float64(parts[p, 0, c])
-        mean = total / count
-        squares, between = 0.0, 0.0
-        for p in range(parts.shape[0]):
-            deviation = np.float64(parts[p, 0, c]) - mean
-            squares += np.float64(parts[p, 1, c])
-            between += (pixels if p < parts.shape[0] - 1 else last) * deviation * deviation
-        variance = (squares + between) / count
-        moving_mean[c] += np.float32((1 - momentum) * (mean - np.float64(moving_mean[c])))
-        moving_variance[c] += np.float32((1 - momentum) * (correction * variance - np.float64(moving_variance[c])))
+        mean, variance = np.float64(moving_mean[c]), np.float64(moving_variance[c])
+        if parts.shape[0] > 0:
+            total = 0.0
+            for p in range(parts.shape[0]):
+                total += (pixels if p < parts.shape[0] - 1 else last) * np.float64(parts[p, 0, c])
+            mean = total / count
+            squares, between = 0.0, 0.0
+            for p in range(parts.shape[0]):
+                deviation = np.float64(parts[p, 0, c]) - mean
+                squares += np.float64(parts[p, 1, c])
+                between += (pixels if p < parts.shape[0] - 1 else last) * deviation * deviation
+            variance = (squares + between) / count
+            moving_mean[c] += np.float32((1 - momentum) * (mean - np.float64(moving_mean[c])))
+            moving_variance[c] += np.float32((1 - momentum) * (correction * variance - np.float64(moving_variance[c])))
         inverse_std[c] = np.float32(1 / np.sqrt(variance + epsilon))
         scale[c] = gamma[c] * inverse_std[c] if gamma.size else inverse_std[c]
         shift = np.float64(beta[c]) if beta.size else 0.0
         _repeat(vectors, c, channels, (mean, np.float64(scale[c]), shift))
 
 
-@kernel(INT, INT, IN3, IN1, IN1, OUT1, OUT1, OUT2)
-def _finish(count, training, parts, inverse_std, scale, dgamma, dbeta, vectors):
+@kernel(TEAM, INT, INT, INT, IN3, IN1, IN1, OUT1, OUT1, OUT2)
+def _finish(team, chunks, count, training, parts, inverse_std, scale, dgamma, dbeta, vectors):
     """dgamma and dbeta from the sums of ``_products``, and slope and constant for ``derive``."""
     channels = parts.shape[2]
     for c in range(channels):
@@ -222,7 +225,7 @@ def batch_norm_backward(dy: NDArray, cache: BatchNormCache) -> tuple[NDArray, ND
     x, dy = cache.x, array_of(dy)
     count, channels = x.size // x.shape[-1], x.shape[-1]
     pixels = max(1, CHUNK // channels)
-    parts = np.empty((-(-count // pixels), 2, channels), np.float32)
+    parts = aligned((-(-count // pixels), 2, channels))
     parallel_for(
         _products, len(parts), moments.table(), machine.vectors().lanes, pixels, x.reshape(count, channels),
         dy.reshape(count, channels), *cache.vectors, int(cache.relu), parts, workspace=(pixels + 1) * channels,
@@ -251,28 +254,21 @@ def prepare(
     """What ``normalise`` needs, and the way back; in training the moving statistics are updated in place."""
     x = array_of(x)
     channels = x.shape[-1]
-    if not training:
-        inverse_std = (1 / np.sqrt(moving_variance.astype(np.float64) + epsilon)).astype(np.float32)
-        scale = inverse_std if gamma is None else gamma * inverse_std
-        vectors = _rows(3, channels)
-        for row, vector in zip(vectors, (moving_mean, scale, 0 if beta is None else beta), strict=True):
-            row.reshape(-1, channels)[...] = vector
-        return BatchNormCache(x, vectors, inverse_std, scale, gamma is not None, beta is not None, False, relu)
-    count = x.size // channels
-    pixels = max(1, CHUNK // channels)
-    parts = np.empty((-(-count // pixels), 2, channels), np.float32)
-    flat_x, lanes = x.reshape(count, channels), machine.vectors().lanes
-    parallel_for(_statistics, len(parts), moments.table(), lanes, pixels, flat_x, parts, workspace=channels)
+    count, pixels = x.size // channels, max(1, CHUNK // channels)
+    parts = aligned((-(-count // pixels) if training else 0, 2, channels))
+    if training:
+        flat_x, lanes = x.reshape(count, channels), machine.vectors().lanes
+        parallel_for(_statistics, len(parts), moments.table(), lanes, pixels, flat_x, parts, workspace=channels)
     moving = [np.require(array, np.float32, ("C", "A", "W")) for array in (moving_mean, moving_variance)]
     inverse_std, scale, vectors = np.empty(channels, np.float32), np.empty(channels, np.float32), _rows(3, channels)
-    _merge(
-        count, pixels, parts, _or_empty(gamma), _or_empty(beta), momentum, epsilon, int(unbiased), *moving, inverse_std,
-        scale, vectors,
+    parallel_for(
+        _merge, 1, count, pixels, parts, _or_empty(gamma), _or_empty(beta), momentum, epsilon, int(unbiased), *moving,
+        inverse_std, scale, vectors,
     )  # fmt: skip
     for array, changed in zip((moving_mean, moving_variance), moving, strict=True):
-        if changed is not array:
+        if training and changed is not array:
             array[...] = changed
-    return BatchNormCache(x, vectors, inverse_std, scale, gamma is not None, beta is not None, True, relu)
+    return BatchNormCache(x, vectors, inverse_std, scale, gamma is not None, beta is not None, training, relu)
 
 
 def finish(
@@ -281,8 +277,8 @@ def finish(
     """From the sums of ``_products``: slope and constant for ``derive``, dgamma, dbeta."""
     channels = cache.x.shape[-1]
     dgamma, dbeta, vectors = np.empty(channels, np.float32), np.empty(channels, np.float32), _rows(2, channels)
-    _finish(
-        cache.x.size // channels, int(cache.training), parts, cache.inverse_std, array_of(cache.scale), dgamma, dbeta,
+    parallel_for(
+        _finish, 1, cache.x.size // channels, int(cache.training), parts, cache.inverse_std, cache.scale, dgamma, dbeta,
         vectors,
     )  # fmt: skip
     return vectors, dgamma if cache.has_gamma else None, dbeta if cache.has_beta else None

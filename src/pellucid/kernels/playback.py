@@ -39,7 +39,7 @@ class Playback:
     """
 
     def __init__(self, layers: Iterable[Layer], weights: Sequence[NDArray], shape: tuple[int, ...]) -> None:
-        self._settings, self._weights = _settings(), list(weights)
+        self._settings, self._weights = winograd.settings(), list(weights)
         self._answering, self.stale = threading.Lock(), False
         self.usable = all(array.flags.c_contiguous for array in weights)
         if not self.usable:
@@ -57,7 +57,7 @@ class Playback:
     def fits(self, weights: Sequence[NDArray]) -> bool:
         """Whether these arrays are the weights, and what was chosen for them would be chosen again."""
         same = len(weights) == len(self._weights) and all(map(operator.is_, weights, self._weights))
-        return same and self._settings == _settings()
+        return same and self._settings == winograd.settings()
 
     def __call__(self, x: NDArray) -> NDArray | None:
         """The output for x; None if another thread is being answered, or the weights have changed: then it is ``stale``."""
@@ -104,8 +104,3 @@ class Playback:
         x = aligned(shape)
         x[...] = self._draw(shape, np.float32)
         return x
-
-
-def _settings() -> tuple[int, bool]:
-    """What else decides which kernels run, and how."""
-    return threads.get_num_threads(), winograd.winograd_enabled()

@@ -18,7 +18,7 @@ from ..ops import shape
 from ..ops.shape import Geometry, Padding, Pair
 from . import segments, windows
 from .assembly import address, call, clear
-from .buffers import aligned
+from .buffers import aligned, aligned_bytes
 from .jit import BYTES_IN4, BYTES_OUT4, IN4, INT, OUT4, TABLE, TEAM, inline, kernel
 from .segments import COUNT, IN, IN_STEP, OUT, TAP, TAPS
 from .threads import next_chunk, parallel_for
@@ -134,8 +134,7 @@ def bands(key: Key, count: int, *, apart: bool = False) -> NDArray[np.intp]:
 def new_codes(tail: Tail, z_shape: tuple[int, ...], y_shape: tuple[int, ...]) -> NDArray[np.uint8]:
     """Memory for the bytes that are kept; one byte if none are."""
     wanted = y_shape if tail.codes else z_shape if tail.marks else (1, 1, 1, 1)
-    size = prod(wanted)
-    return aligned((-(-size // 4),)).view(np.uint8)[:size].reshape(wanted)
+    return aligned_bytes(wanted)
 
 
 @inline

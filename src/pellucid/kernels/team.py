@@ -70,6 +70,9 @@ def share(board, door, block):
 def replay(board, calls, together):
     """The same for each call of a recording; without ``together`` the caller makes them alone."""
     for i in range(calls.shape[0]):
+        if calls[i, RECORDED_DOOR] == 0:
+            clear(calls[i, RECORDED_BLOCK], calls[i, COUNTERS])
+            continue
         clear(calls[i, COUNTERS], 2 * COUNTER_WORDS)
         if together and calls[i, THREADS] > 1:
             _post(board, calls[i, RECORDED_DOOR], calls[i, RECORDED_BLOCK])

@@ -174,12 +174,19 @@ def parallel_for(function: Kernel, chunks: int, *arguments: Any, workspace: int 
             pool.resize(threads - 1)
         function.check(pool.run(door, block) if together else door.enter(block))
         if recording.current.recording is not None:
-            recording.current.recording.note(
-                function, door, block, (team, chunks, *arguments), threads if together else 1
-            )
+            recording.current.recording.note(function, door, (team, chunks, *arguments), threads if together else 1)
     finally:
         if together:
             pool.lock.release()
+
+
+def zeros(shape: tuple[int, ...]) -> NDArray[np.float32]:
+    """Zeros for kernels to add to."""
+    array = aligned(shape)
+    array[...] = 0
+    if recording.current.recording is not None:
+        recording.current.recording.note_zeros(array)
+    return array
 
 
 def replay(calls: Calls) -> None:
@@ -196,4 +203,13 @@ def replay(calls: Calls) -> None:
             pool.lock.release()
 
 
-__all__ = ["MEMBERS", "available_cores", "get_num_threads", "next_chunk", "parallel_for", "replay", "set_num_threads"]
+__all__ = [
+    "MEMBERS",
+    "available_cores",
+    "get_num_threads",
+    "next_chunk",
+    "parallel_for",
+    "replay",
+    "set_num_threads",
+    "zeros",
+]

@@ -34,7 +34,8 @@ from .gemm import panel_vectors, whole_vectors
 from .jit import array_of
 from .recording import current
 from .simd import NO_FLOOR
-from .threads import parallel_for
+from .sums import sum_parts
+from .threads import get_num_threads, parallel_for, zeros
 
 SHARED_FLOATS = 36 * 128 * 128  # of U, up to which each thread reads it for itself
 PARTS = 8  # of the sum dU
@@ -58,6 +59,11 @@ def winograd_enabled() -> bool:
     if _enabled is not None:
         return _enabled
     return os.environ.get("PELLUCID_WINOGRAD", "1").lower() not in ("0", "off", "no", "false")
+
+
+def settings() -> tuple[int, bool]:
+    """What decides which kernels run, and how, beside the arrays."""
+    return get_num_threads(), winograd_enabled()
 
 
 def accepts_conv2d(
@@ -137,15 +143,17 @@ def conv2d(
 
 
 def conv2d_backward(
-    dy: NDArray, cache: Conv2DCache, *, input_gradient: bool = True
-) -> tuple[NDArray | None, NDArray, NDArray | None]:
-    """Gradients of ``conv2d``: dx (or None), dkernel, dbias (or None)."""
+    dy: NDArray, cache: Conv2DCache, *, input_gradient: bool = True, kernel_gradient: bool = True
+) -> tuple[NDArray | None, NDArray | None, NDArray | None]:
+    """Gradients of ``conv2d``: dx (or None), dkernel (or None), dbias (or None)."""
     dy = array_of(dy)
     x, kernel, has_bias, _, geo = cache
     dx = None
     if input_gradient:
         dx = aligned(x.shape)
         input_gradient_of(kernel, dx.shape, geo)(dy, None, dx)
+    if not kernel_gradient:
+        return dx, None, conv.bias_gradient(dy) if has_bias else None
     sums = KernelGradient(kernel.shape, geo)
     sums.add(x, dy)
     dkernel, dbias = sums.result()
@@ -261,7 +269,7 @@ class KernelGradient:
         if first:
             self.parts = min(self.parts, total)
             self.products = aligned((self.parts, squares, self.kernel_shape[2], co))
-            self.sums = np.zeros((self.parts if self.apart else CHUNKS, co), np.float32)
+            self.sums = zeros((self.parts if self.apart else CHUNKS, co))
         if self.apart:
             parts = min(total, self.parts)
             lines = max(1, min(TILES // across, -(-total // parts)))
@@ -290,6 +298,6 @@ class KernelGradient:
 
     def result(self) -> tuple[NDArray, NDArray]:
         """dkernel and dbias."""
-        dkernel = np.empty(self.kernel_shape, np.float32)
+        dkernel = aligned(self.kernel_shape)
         loops.transform_back(self.products, dkernel, self.m)
-        return dkernel, self.sums.sum(axis=0, dtype=np.float64).astype(np.float32)[: self.kernel_shape[3]]
+        return dkernel, sum_parts(self.sums)[: self.kernel_shape[3]]

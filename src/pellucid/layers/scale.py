@@ -6,6 +6,7 @@ from typing import Any
 
 from numpy.typing import NDArray
 
+from .. import backend
 from ..randomness import Randomness
 from .base import Gradients, Layer
 
@@ -25,7 +26,7 @@ class Rescaling(Layer):
         self.scale, self.offset = scale, offset
 
     def forward(self, x: NDArray, *, training: bool = False, rng: Randomness | None = None) -> tuple[NDArray, Any]:
-        return x * self.scale + self.offset, None
+        return backend.forward("rescale", x, scale=self.scale, offset=self.offset)
 
     def backward(self, dy: NDArray, cache: Any, *, input_gradient: bool = True) -> tuple[NDArray, Gradients]:
-        return dy * self.scale, {}
+        return backend.backward(dy, cache), {}

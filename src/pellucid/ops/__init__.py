@@ -56,6 +56,7 @@ from .pool import (
     max_pool2d,
     max_pool2d_backward,
 )
+from .rescale import rescale, rescale_backward
 
 __all__ = [  # noqa: RUF022 - each op beside its derivative, in the order of a first reading
     "conv2d", "conv2d_backward",
@@ -70,6 +71,7 @@ __all__ = [  # noqa: RUF022 - each op beside its derivative, in the order of a f
     "layer_norm", "layer_norm_backward",
     "add", "add_backward",
     "concatenate", "concatenate_backward",
+    "rescale", "rescale_backward",
     "dropout", "dropout_backward",
     "spatial_dropout", "spatial_dropout_backward",
     "relu", "relu_backward",

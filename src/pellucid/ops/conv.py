@@ -68,13 +68,14 @@ def conv2d(
 
 
 def conv2d_backward(
-    dy: NDArray, cache: Conv2DCache, *, input_gradient: bool = True
-) -> tuple[NDArray | None, NDArray, NDArray | None]:
+    dy: NDArray, cache: Conv2DCache, *, input_gradient: bool = True, kernel_gradient: bool = True
+) -> tuple[NDArray | None, NDArray | None, NDArray | None]:
     r"""Gradients of ``conv2d``. Each tap of the forward sum is a matrix product Y = X K, so each tap gives
 
         dkernel[i, j] = Xᵀ dY,    dX = dY Kᵀ  (added to the pixels that X was read from),    dbias = Σ dy
 
-    Shapes: dy (N, OH, OW, CO); returns dx (N, H, W, CI) or None, dkernel (KH, KW, CI / groups, CO), dbias (CO,) or None.
+    Shapes: dy (N, OH, OW, CO); returns dx (N, H, W, CI) or None, dkernel (KH, KW, CI / groups, CO) or None, dbias (CO,) or None.
+    The first two are left out if they are not wanted.
 
     >>> x, kernel = np.ones((1, 3, 3, 1)), np.ones((2, 2, 1, 1))
     >>> y, cache = conv2d(x, kernel, np.zeros(1))
@@ -83,12 +84,13 @@ def conv2d_backward(
     array([[1., 2., 1.], [2., 4., 2.], [1., 2., 1.]])
     """
     x_padded, kernel, has_bias, groups, geo = cache
-    dkernel = np.empty_like(kernel, dtype=np.result_type(dy, kernel))
+    dkernel = np.empty_like(kernel, dtype=np.result_type(dy, kernel)) if kernel_gradient else None
     dx_padded = np.zeros(x_padded.shape, np.result_type(dy, kernel)) if input_gradient else None
     dy_split = _split(dy, groups)  # (G, M, CO/G)
     for i, j, where in geo.taps():
-        x_tap = _split(x_padded[where], groups)  # (G, M, CI/G)
-        dkernel[i, j] = _join_kernel(x_tap.transpose(0, 2, 1) @ dy_split)
+        if dkernel is not None:
+            x_tap = _split(x_padded[where], groups)  # (G, M, CI/G)
+            dkernel[i, j] = _join_kernel(x_tap.transpose(0, 2, 1) @ dy_split)
         if dx_padded is not None:
             dx_tap = dy_split @ _split_kernel(kernel[i, j], groups).transpose(0, 2, 1)  # (G, M, CI/G)
             dx_padded[where] += _join(dx_tap, (*dy.shape[:3], x_padded.shape[3]))

@@ -64,7 +64,7 @@ def conv2d_block(
 
 def conv2d_block_backward(
     dy: NDArray, cache: ConvBlockCache, *, input_gradient: bool = True
-) -> tuple[NDArray | None, NDArray, NDArray | None]:
+) -> tuple[NDArray | None, NDArray | None, NDArray | None]:
     """Back through pooling, activation and convolution: dx (or None), dkernel, dbias (or None)."""
     return conv2d_backward(_tail_backward(dy, cache.tail), cache.convolved, input_gradient=input_gradient)
 
