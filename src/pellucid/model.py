@@ -290,7 +290,8 @@ class Sequential(Chain):
         A loss that is NaN or infinite leaves the weights as they are; so does a gradient, which is not returned, and so
         raises ``FloatingPointError``.
         """
-        resting = self.optimizer.resting(self.params) if self.optimizer is not None else ()
+        params = self.params
+        resting = self.optimizer.resting(params) if self.optimizer is not None else ()
         rng = Randomness.for_batch(self.seed, epoch, np.arange(len(x)) if indices is None else indices)
         network = self._plan(self._learner()[2], training=True)
         x = x if prepared else self.to_input(x)
@@ -302,7 +303,7 @@ class Sequential(Chain):
                 next(reversed(gradients.values())).sum()
             ):  # what went wrong on the way ends here
                 raise FloatingPointError(f"The gradient of {next(reversed(gradients))} became NaN or infinite")
-            self.optimizer.apply(self.params, gradients, self.state)  # type: ignore[union-attr]
+            self.optimizer.apply(params, gradients, self.state)  # type: ignore[union-attr]
             return logs
 
     def first_non_finite(
@@ -486,10 +487,10 @@ class Sequential(Chain):
         x = self.check_input(x)
         shown, views = self.averaged(), views or self.views
         images = min(len(x), batch_size)
-        quick = views == "none" and shown is self and self._replies.suit(self, images)
-        network = shown._plan(shown, training=False, images=MANY if quick else images)
-        if quick:
-            ask = functools.partial(self._replies.reply, self, network)
+        at_once = self._replies.at_once(self, images) if views == "none" and shown is self else None
+        network = shown._plan(shown, training=False, images=images if at_once is None else MANY)
+        if at_once is not None:
+            batch_size, ask = min(batch_size, at_once), functools.partial(self._replies.reply, self, network)
         else:
             self._repeats.rest()
             ask = functools.partial(views_of.ask, network, views=views)

@@ -1,4 +1,4 @@
-"""Quick answers of a network to small batches, which it is asked again and again.
+"""Quick answers of a network to small batches, which it is asked again and again; many images are small batches, too.
 
 The second time that a network is asked about a batch of some shape, the calls of its kernels are written down, and from then
 on made again in one go (see ``kernels.playback``). The numbers are the same, bit for bit. Weights may change at any
@@ -7,17 +7,21 @@ time: each answer looks whether they have.
 
 from __future__ import annotations
 
+from math import prod
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from . import backend
-from .layers.base import Layer
+from .layers.base import Layer, Shape
 from .layers.merge import Chain
 
 MOST_IMAGES = 16  # of a small batch
 MOST_BYTES = 1 << 26  # of weights, which are kept a second time, and up to four times as large
+PART_IMAGES = 64  # of many images, that are answered at once,
+PART_BYTES = 1 << 24  # so that what lies between the layers stays in the last cache
+PART_WEIGHTS = 3 << 19  # bytes of weights, which every part reads anew, up to which that pays
 SHAPES = 4  # that are known at the same time
 MOST_PATIENCE = 1 << 10  # answers between two attempts
 NEVER = 1 << 62
@@ -28,18 +32,23 @@ class Replies:
 
     def __init__(self) -> None:
         self._known: dict[Any, _Known] = {}
-        self._bytes: int | None = None  # of the model's weights
+        self._bytes: tuple[int, int] | None = None  # of the model's weights, and of what lies between its layers for an image
 
     def __reduce__(self) -> tuple[type, tuple]:
         return Replies, ()
 
-    def suit(self, model: Layer, images: int) -> bool:
-        """Whether so many images are few enough, and the model small enough."""
-        if images > MOST_IMAGES:
-            return False
+    def at_once(self, model: Layer, images: int) -> int | None:
+        """How many of so many images may be answered at once; None where that is none of ours."""
         if self._bytes is None:
-            self._bytes = sum(array.nbytes for array in _weights(_weighted(model)))
-        return self._bytes <= MOST_BYTES
+            between = 4 * _numbers(model, model.input_shape or ())
+            self._bytes = sum(array.nbytes for array in _weights(_weighted(model))), between
+        weights, between = self._bytes
+        if weights > MOST_BYTES or (images > MOST_IMAGES and weights > PART_WEIGHTS):
+            return None
+        part = PART_IMAGES
+        while part > MOST_IMAGES and part * between > PART_BYTES:
+            part //= 2
+        return part
 
     def reply(self, model: Layer, network: Chain, x: NDArray) -> NDArray:
         """The outputs for x of a model, by ``network``, a plan of it."""
@@ -79,6 +88,12 @@ class _Known:
             self.playback = None
             self.wait = self.patience = min(2 * self.patience, MOST_PATIENCE)
         return answer
+
+
+def _numbers(layer: Layer, shape: Shape) -> int:
+    """That come out of the layers for one image."""
+    parts = layer.parts(shape)
+    return sum(_numbers(part, shape) for _, part, shape in parts) if parts else prod(layer.output_shape(shape))
 
 
 def _weighted(model: Layer) -> list[Layer]:

@@ -142,11 +142,35 @@ def test_parts_of_a_batch_are_answered_alike():
         np.testing.assert_array_equal(model.predict(x, batch_size=4), wanted)
 
 
+def test_many_images_are_answered_in_parts():
+    model = small()
+    x = images(model, 3 * replies.PART_IMAGES + 9)
+    with backend.using("numpy"):
+        wanted = forgetful(model, x)
+    for _ in range(3):
+        np.testing.assert_allclose(model.predict(x), wanted, atol=1e-6)
+    assert sorted(key[1][0] for key in model._replies._known) == [9, 64]
+    assert len(recorded(model)) == 2
+    assert model.predict(x, batch_size=5).shape == wanted.shape
+
+
+def test_parts_are_smaller_where_more_lies_between_the_layers(monkeypatch):
+    model = small()
+    between = 4 * (8 * 8 * 8 + 8 * 8 * 8 + 3)
+    for part in (64, 32, 16):
+        monkeypatch.setattr(replies, "PART_BYTES", part * between)
+        model._replies = replies.Replies()
+        assert model._replies.at_once(model, 1000) == part
+    assert model._replies.at_once(model, 5) == 16
+
+
 def test_many_images_and_large_models_are_asked_as_ever(monkeypatch):
     model = small()
+    monkeypatch.setattr(replies, "PART_WEIGHTS", 100)
     for _ in range(3):
         model.predict(images(model, replies.MOST_IMAGES + 1))
     assert not model._replies._known
+    model = small()
     monkeypatch.setattr(replies, "MOST_BYTES", 100)
     for _ in range(3):
         model.predict(images(model))
