@@ -101,6 +101,12 @@ def playback(layers: Any, weights: Any, shape: tuple[int, ...]) -> Any:
     return found if found is not None and found.usable else None
 
 
+def settings() -> tuple[Any, ...]:
+    """What decides which implementation runs, and how, beside the arrays."""
+    kernels = _kernels() if _backend == "native" else None
+    return (_backend,) if kernels is None else (_backend, *kernels.winograd.settings())
+
+
 def passes(way: Any) -> Any:
     """A way forward and back whose kernel calls can be written down, see ``kernels.passes``; None where there are no kernels."""
     kernels = _kernels() if _backend == "native" else None

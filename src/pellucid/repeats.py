@@ -81,7 +81,7 @@ class Repeats:
     def _go(
         self, model: Layer, network: Chain, without: frozenset[str], asked: Way, x: NDArray, rng: Randomness
     ) -> tuple[NDArray, Back]:
-        key = backend.get_backend(), x.shape, x.dtype, without, *network.layers
+        key = backend.settings(), x.shape, x.dtype, without, *network.layers
         known = self._known.get(key)
         if known is None:
             for oldest in list(self._known)[: 1 - SHAPES]:
@@ -103,7 +103,7 @@ class _Known:
         self.patience = self.wait = 1  # steps until the next attempt; more and more if it keeps changing
 
     def go(self, asked: Way, x: NDArray, rng: Randomness) -> tuple[NDArray, Back]:
-        if self.passes is None or not (self.passes.fits() and self.look.same(self.model)):
+        if self.passes is None or not (self.passes.complete and self.look.same(self.model)):
             return self._write_down(asked, x, rng)
         if not self.proved:
             return self._prove(asked, x, rng)

@@ -54,7 +54,7 @@ class Replies:
         """The outputs for x of a model, by ``network``, a plan of it."""
         if x.dtype != np.float32:  # no kernel would run
             return network(x)
-        key = backend.get_backend(), x.shape, *network.layers
+        key = backend.settings(), x.shape, *network.layers
         with backend.lasting_weights():
             known = self._known.get(key)
             if known is None:

@@ -153,8 +153,6 @@ def test_answers_have_the_same_bits_on_any_number_of_threads(count):
         kernels.set_num_threads(count)
         played = playback.Playback(layered(), [], x.shape)
         np.testing.assert_array_equal(played(x), wanted)
-        kernels.set_num_threads(count + 1)
-        assert not played.fits([])
     finally:
         kernels.set_num_threads(before)
 

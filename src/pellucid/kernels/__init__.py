@@ -93,5 +93,6 @@ __all__ = [
     "set_num_threads",
     "set_winograd",
     "update",
+    "winograd",
     "winograd_enabled",
 ]

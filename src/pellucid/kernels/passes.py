@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..randomness import Randomness
-from . import threads, winograd
+from . import threads
 from .buffers import aligned, claim
 from .recording import Calls, Recording, gathered, of_everything
 
@@ -28,20 +28,17 @@ Way = Callable[[NDArray, Randomness], tuple[NDArray, Back]]
 class Passes:
     """A way forward and back. ``write_down`` goes it and writes down how; then ``play`` goes it again.
 
-    What ``play`` and the way back return is overwritten by the next step, and free for others after ``rest``.
+    What ``play`` and the way back return is overwritten by the next step, and free for others after ``rest``. ``complete``: both
+    ways have been written down.
     """
 
     def __init__(self, way: Way) -> None:
-        self._way, self._settings = way, winograd.settings()
+        self._way = way
         self._places: list[NDArray] = []
         self._held: list[NDArray[np.float32]] | None = None
         self._kept: list[Recording] = []
         self._forward = self._backward = gathered([])
         self.complete = False
-
-    def fits(self) -> bool:
-        """Whether what was chosen when it was written down would be chosen again."""
-        return self.complete and self._settings == winograd.settings()
 
     def write_down(self, x: NDArray, rng: Randomness) -> tuple[NDArray, Back]:
         """The outputs and the way back, as the way itself gives them."""

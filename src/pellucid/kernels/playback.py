@@ -14,7 +14,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from . import recording, threads, winograd
+from . import recording, threads
 from .buffers import aligned
 from .digest import Digest
 from .recording import Recording
@@ -39,7 +39,7 @@ class Playback:
     """
 
     def __init__(self, layers: Iterable[Layer], weights: Sequence[NDArray], shape: tuple[int, ...]) -> None:
-        self._settings, self._weights = winograd.settings(), list(weights)
+        self._weights = list(weights)
         self._answering, self.stale = threading.Lock(), False
         self.usable = all(array.flags.c_contiguous for array in weights)
         if not self.usable:
@@ -55,9 +55,8 @@ class Playback:
             self._kept, self._steps = [], []
 
     def fits(self, weights: Sequence[NDArray]) -> bool:
-        """Whether these arrays are the weights, and what was chosen for them would be chosen again."""
-        same = len(weights) == len(self._weights) and all(map(operator.is_, weights, self._weights))
-        return same and self._settings == winograd.settings()
+        """Whether these arrays are the weights."""
+        return len(weights) == len(self._weights) and all(map(operator.is_, weights, self._weights))
 
     def __call__(self, x: NDArray) -> NDArray | None:
         """The output for x; None if another thread is being answered, or the weights have changed: then it is ``stale``."""
