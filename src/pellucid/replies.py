@@ -20,7 +20,7 @@ from .layers.merge import Chain
 MOST_IMAGES = 16  # of a small batch
 MOST_BYTES = 1 << 26  # of weights, which are kept a second time, and up to four times as large
 PART_IMAGES = 64  # of many images, that are answered at once,
-PART_BYTES = 1 << 24  # so that what lies between the layers stays in the last cache
+PART_BYTES = 1 << 26  # so that what lies between the layers stays near
 PART_WEIGHTS = 3 << 19  # bytes of weights, which every part reads anew, up to which that pays
 SHAPES = 4  # that are known at the same time
 MOST_PATIENCE = 1 << 10  # answers between two attempts
@@ -32,7 +32,9 @@ class Replies:
 
     def __init__(self) -> None:
         self._known: dict[Any, _Known] = {}
-        self._bytes: tuple[int, int] | None = None  # of the model's weights, and of what lies between its layers for an image
+        self._bytes: tuple[int, int] | None = (
+            None  # of the model's weights, and of what lies between its layers for an image
+        )
 
     def __reduce__(self) -> tuple[type, tuple]:
         return Replies, ()

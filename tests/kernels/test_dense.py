@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 
 import numpy as np
@@ -11,7 +12,7 @@ from hypothesis import strategies as st
 
 from pellucid import ops
 from pellucid.errors import ShapeError
-from pellucid.kernels import dense
+from pellucid.kernels import dense, gemm, recording
 
 EXAMPLES = int(os.environ.get("PELLUCID_EXAMPLES", "60"))
 sizes = st.one_of(st.integers(1, 70), st.integers(1, 1200))
@@ -53,3 +54,16 @@ def test_only_float32_matrices_are_accepted():
 def test_shapes_that_do_not_fit_are_explained():
     with pytest.raises(ShapeError, match=r"wanted \(N, CI\) and \(CI, CO\)"):
         dense.dense(np.ones((2, 3), np.float32), np.ones((4, 5), np.float32))
+
+
+@pytest.mark.parametrize("rows", [1, 4, 5, 64, 300])
+@pytest.mark.parametrize("transposed", [(False, False), (True, False), (False, True)])
+def test_a_matrix_that_lasts_is_packed_once_and_the_product_has_the_same_bits(rows, transposed):
+    rng = np.random.default_rng(0)
+    for depth, columns in itertools.product((1, 3, 600, 1030), (1, 8, 10, 130)):
+        a = rng.standard_normal((depth, rows) if transposed[0] else (rows, depth)).astype(np.float32)
+        b = rng.standard_normal((columns, depth) if transposed[1] else (depth, columns)).astype(np.float32)
+        how = {"transpose_a": transposed[0], "transpose_b": transposed[1]}
+        wanted = gemm.matmul(a, b, **how)
+        with recording.lasting_weights():
+            np.testing.assert_array_equal(gemm.matmul(a, b, **how), wanted)

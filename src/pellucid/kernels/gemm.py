@@ -15,6 +15,7 @@ from . import machine, simd
 from .assembly import address, call, clear, get, put
 from .buffers import aligned
 from .jit import IN1, IN2, INT, OUT1, OUT2, TABLE, TEAM, array_of, inline, kernel
+from .recording import current
 from .simd import NO_FLOOR
 from .sums import copy_into
 from .threads import MEMBERS, next_chunk, parallel_for
@@ -22,7 +23,9 @@ from .transpose import copy, transpose
 from .transpose import table as transposing
 
 FAR = 256  # floats from k to k of a transposed A from which on it is packed: caches hold few lines so far apart
-PLAIN, TRANSPOSED, PACKED = range(3)  # how A lies in memory
+PLAIN, TRANSPOSED, PACKED, PANELS, IN_PLACE = range(
+    5
+)  # how matrices lie in memory: A in the first ways, B in all but PACKED
 FEW = 4  # rows of A that read B but once or twice: then it is not worth packing
 LOW = 112  # rows that are not worth sharing out: eight times the tallest tile of two vectors
 BLOCK_DEPTH = 512  # of a panel of B, so that it stays in the nearest cache but one
@@ -94,14 +97,26 @@ def _pack_rows(team, chunks, functions, a, transposed, row_block, depth_block, p
         chunk = next_chunk(team)
 
 
+@kernel(TEAM, INT, TABLE, INT, IN2, INT, INT, OUT2)
+def _pack_panels(team, chunks, functions, lanes, b, transposed, width, packed):
+    """All panels of B; one chunk is one of them."""
+    depth, columns = (b.shape[1], b.shape[0]) if transposed else (b.shape[0], b.shape[1])
+    chunk = next_chunk(team)
+    while chunk < chunks:
+        first = chunk * width
+        valid = min(width, columns - first)
+        full = (valid + lanes - 1) // lanes * lanes
+        _pack(functions, b, transposed, 0, depth, first, valid, full, address(packed) + 4 * first * depth)
+        chunk = next_chunk(team)
+
+
 @kernel(TEAM, INT, OUT2, TABLE, TABLE, INT, IN1, INT, IN2, INT, INT, IN1, OUT2, INT, INT, INT, INT)
 def _multiply(
-    team, chunks, workspace, tiles, functions, lanes, a, layout, b, b_transposed, in_place, bias, c, vectors, row_block,
+    team, chunks, workspace, tiles, functions, lanes, a, layout, b, b_layout, depth, bias, c, vectors, row_block,
     depth_block, floor,
 ):  # fmt: skip
-    """C = bias + A B; one chunk is some rows of C and one panel of B, which is packed as it is needed, or read ``in_place``."""
+    """C = bias + A B; one chunk is some rows of C and one panel of B, which is packed as it is needed, if it has to be."""
     rows, columns = c.shape
-    depth = b.shape[1] if b_transposed else b.shape[0]
     width = vectors * lanes
     row_blocks = (rows + row_block - 1) // row_block
     panel = workspace[next_chunk(team[MEMBERS:])]
@@ -115,10 +130,13 @@ def _multiply(
         at = address(c) + 4 * (m0 * columns + n0)
         for k0 in range(0, depth, depth_block):
             deep = min(depth_block, depth - k0)
-            b_at, b_k = address(b) + 4 * (k0 * columns + n0), columns
-            if not in_place:
-                b_at, b_k = address(panel), here * lanes
-                _pack(functions, b, b_transposed, k0, deep, n0, valid, here * lanes, b_at)
+            b_at, b_k = address(panel), here * lanes
+            if b_layout == IN_PLACE:
+                b_at, b_k = address(b) + 4 * (k0 * columns + n0), columns
+            elif b_layout == PANELS:
+                b_at = address(b) + 4 * (n0 * depth + k0 * b_k)
+            else:
+                _pack(functions, b, b_layout == TRANSPOSED, k0, deep, n0, valid, b_k, b_at)
             product(
                 tiles, here, height,
                 address(a) + 4 * (start + k0 * a_k), a_m, a_k, 0,
@@ -175,9 +193,15 @@ def matmul(
         chunks = blocks * -(-depth // BLOCK_DEPTH)
         parallel_for(_pack_rows, chunks, transposing(), rows_of, int(transpose_a), row_block, BLOCK_DEPTH, a)
     layout = PACKED if packed else TRANSPOSED if transpose_a else PLAIN
-    in_place = rows <= FEW and not transpose_b and columns % lanes == 0
+    b_layout = TRANSPOSED if transpose_b else PLAIN
+    if rows <= FEW and not transpose_b and columns % lanes == 0:
+        b_layout = IN_PLACE
+    elif current.lasting:
+        rows_of, b_layout, width = b, PANELS, vectors * lanes
+        b = aligned((depth, -(-columns // lanes) * lanes))
+        parallel_for(_pack_panels, panels, transposing(), lanes, rows_of, int(transpose_b), width, b)
     parallel_for(
-        _multiply, panels * blocks, table, transposing(), lanes, a.reshape(-1), layout, b, int(transpose_b), int(in_place),
+        _multiply, panels * blocks, table, transposing(), lanes, a.reshape(-1), layout, b, b_layout, depth,
         whole_vectors(bias, columns), c, vectors, row_block, BLOCK_DEPTH, floor,
         workspace=BLOCK_DEPTH * vectors * lanes,
     )  # fmt: skip
