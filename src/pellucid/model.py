@@ -8,7 +8,7 @@ import functools
 import math
 import os
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -39,6 +39,14 @@ if TYPE_CHECKING:
     from .training.ratefinder import RateTest
 
 Validation = tuple[NDArray, NDArray]
+
+
+class _Learner(NamedTuple):
+    """The loss, the op that computes it, and the layers it wants: without the last activation where the op takes it in."""
+
+    loss: losses.Loss
+    op: str
+    network: Chain
 
 
 class Sequential(Chain):
@@ -212,12 +220,13 @@ class Sequential(Chain):
         if self.needs_data:
             self.adapt(self.to_input(self.check_input(x)[:images]))
 
-    def _learner(self) -> tuple[losses.Loss, str, Chain]:
-        """The loss, the op that computes it, and the layers it wants: without the last activation where the op takes it in."""
+    def _learner(self, *, planned: bool = False) -> _Learner:
+        """What learns; ``planned``: its layers grouped for training."""
         if self.loss is None:
             raise PellucidError("The model does not know its loss: call compile(optimizer=…, loss=…) first.")
         op, leaves_activation = self.loss.takes(self.final_activation)
-        return self.loss, op, self.without_activation() if leaves_activation else self
+        network = self.without_activation() if leaves_activation else self
+        return _Learner(self.loss, op, self._plan(network, training=True) if planned else network)
 
     def gradients(
         self,
@@ -237,18 +246,14 @@ class Sequential(Chain):
         one can do are left out, and so is the work for them alone.
         """
         rng = Randomness.for_batch(self.seed, epoch, np.arange(len(x)) if indices is None else indices)
-        network = self._plan(self._learner()[2], training=True)
-        return self._gradients(
-            functools.partial(eager, network, without),
-            x if prepared else self.to_input(x),
-            y,
-            sample_weight,
-            rng,
-            without,
-        )
+        learner = self._learner(planned=True)
+        self._repeats.rest()
+        way = functools.partial(eager, learner.network, without)
+        return self._gradients(learner, way, x if prepared else self.to_input(x), y, sample_weight, rng, without)
 
     def _gradients(
         self,
+        learner: _Learner,
         way: Way,
         x: NDArray,
         y: NDArray,
@@ -257,7 +262,7 @@ class Sequential(Chain):
         without: Collection[str],
     ) -> tuple[dict[str, float], dict[str, NDArray]]:
         """The same, by this way through the network."""
-        loss, op, network = self._learner()
+        loss, op, network = learner
         outputs, back = way(x, rng)
         value, saved = loss.forward(op, outputs, y, sample_weight)
         logs = {"loss": float(value)} | self._scores(outputs, y, op)
@@ -293,10 +298,10 @@ class Sequential(Chain):
         params = self.params
         resting = self.optimizer.resting(params) if self.optimizer is not None else ()
         rng = Randomness.for_batch(self.seed, epoch, np.arange(len(x)) if indices is None else indices)
-        network = self._plan(self._learner()[2], training=True)
+        learner = self._learner(planned=True)
         x = x if prepared else self.to_input(x)
-        with self._repeats.way(self, network, resting) as way:
-            logs, gradients = self._gradients(way, x, y, sample_weight, rng, resting)
+        with self._repeats.way(self, learner.network, resting) as way:
+            logs, gradients = self._gradients(learner, way, x, y, sample_weight, rng, resting)
             if not math.isfinite(logs["loss"]):
                 return logs
             if gradients and not math.isfinite(
@@ -318,6 +323,7 @@ class Sequential(Chain):
     ) -> str | None:
         """What is the first in a step to be NaN or infinite, in words; None if nothing is. The arguments of ``train_step``."""
         loss, op, network = self._learner()
+        self._repeats.rest()
 
         def loss_of(outputs: NDArray) -> tuple[Any, Any]:
             value, saved = loss.forward(op, outputs, y, sample_weight)

@@ -18,6 +18,7 @@ from ..randomness import Randomness
 from . import threads
 from .buffers import aligned, claim
 from .recording import Calls, Recording, gathered, of_everything
+from .sums import fill
 
 Gradients = dict[str, NDArray]
 Back = Callable[[NDArray], Gradients]
@@ -72,7 +73,7 @@ class Passes:
             return None
         for array in self._held if scrambled else ():
             array.fill(np.nan)
-        self._x[...] = x
+        fill(self._x, x)
         self._rng.renew(rng)
         threads.replay(self._forward)
         return self._outputs, self._play_back

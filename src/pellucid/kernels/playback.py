@@ -18,6 +18,7 @@ from . import recording, threads
 from .buffers import aligned
 from .digest import Digest
 from .recording import Recording
+from .sums import fill
 
 MOST_BYTES = 1 << 28  # that packed weights and results may take together
 Layer = Callable[[NDArray], NDArray]
@@ -66,7 +67,7 @@ class Playback:
             y = x
             for step in self._steps:
                 if step.x is not y:
-                    step.x[...] = y
+                    fill(step.x, y)
                 if step.layer is None:
                     threads.replay(step.calls)
                     y = step.y

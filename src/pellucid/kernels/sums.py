@@ -6,10 +6,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .buffers import aligned
-from .jit import IN2, INT, OUT1, TEAM, kernel
+from .jit import IN2, INT, OUT1, TEAM, array_of, kernel
 from .threads import next_chunk, parallel_for
 
 SIZE = 4096  # numbers of a chunk
+LARGE = 1 << 15  # numbers that are worth sharing out
 ROWS = 64  # that are summed up one after another, if there are more
 
 
@@ -46,6 +47,14 @@ def sum_rows(x: NDArray[np.float32]) -> NDArray[np.float32]:
         groups = next((n for n in range(ROWS, 1, -1) if len(x) % n == 0), len(x))
         x = sum_parts(x.reshape(groups, -1)).reshape(-1, x.shape[1])
     return x[0]
+
+
+def fill(place: NDArray[np.float32], x: NDArray[np.float32]) -> None:
+    """place = x, by all threads where that is worth it."""
+    if x.size < LARGE or not x.flags.c_contiguous:
+        place[...] = x
+    else:
+        copy_into(place.reshape(-1), array_of(x).reshape(-1))
 
 
 def copy_into(target: NDArray[np.float32], x: NDArray[np.float32]) -> None:

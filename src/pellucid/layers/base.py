@@ -219,11 +219,10 @@ class Layer:
         own = getattr(self, kind)
         if own is None:
             raise PellucidError(f"{self!r} has no weights yet: build or compile the model with its input_shape first.")
-        if not self.children():
+        children = self.children()
+        if not children:
             return own
-        inside = {
-            f"{name}/{key}": value for name, child in self.children() for key, value in child._collect(kind).items()
-        }
+        inside = {f"{name}/{key}": value for name, child in children for key, value in child._collect(kind).items()}
         return own | inside
 
     def load_weights(self, arrays: dict[str, NDArray]) -> None:
