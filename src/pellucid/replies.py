@@ -19,7 +19,7 @@ from .layers.merge import Chain
 
 MOST_IMAGES = 16  # of a small batch
 MOST_BYTES = 1 << 26  # of weights, which are kept a second time, and up to four times as large
-PART_IMAGES = 64  # of many images, that are answered at once,
+PART_IMAGES = 256  # of many images, that are answered at once,
 PART_BYTES = 1 << 26  # so that what lies between the layers stays near
 PART_WEIGHTS = 3 << 19  # bytes of weights, which every part reads anew, up to which that pays
 SHAPES = 4  # that are known at the same time
