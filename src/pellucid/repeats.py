@@ -178,7 +178,10 @@ class _Look:
         weights = _weights(layers)
         if len(weights) != len(self.weights) or not all(map(operator.is_, weights, self.weights)):
             return False
-        return all(vars(layer) == settings for layer, settings in zip(layers, self.settings, strict=True))
+        try:
+            return all(vars(layer) == settings for layer, settings in zip(layers, self.settings, strict=True))
+        except ValueError:  # somebody gave a layer an array, and now another one
+            return False
 
 
 def _layers(model: Layer) -> list[Layer]:

@@ -133,6 +133,11 @@ def other_dropout(model: Sequential, step: int) -> None:
     model.layers[5].rate = 0.25 if step < 4 else 0.6
 
 
+def arrays_as_attributes(model: Sequential, step: int) -> None:
+    if step in (0, 6):
+        model.layers[1].note = np.arange(2) + step
+
+
 def loading_in_place(model: Sequential, step: int) -> None:
     if step == 4:
         model.load_weights({path: array * 0.5 for path, array in (model.params | model.state).items()})
@@ -177,6 +182,7 @@ def numpys_turn(model: Sequential, step: int) -> None:
         (nothing, True),
         (freezing, True),
         (other_dropout, True),
+        (arrays_as_attributes, True),
         (loading_in_place, True),
         (exchanging, True),
         (with_gaps, False),

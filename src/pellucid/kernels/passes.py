@@ -45,7 +45,7 @@ class Passes:
         """The outputs and the way back, as the way itself gives them."""
         self._rng = rng.renewable()
         with of_everything() as calls:
-            place = self._place(calls, x)
+            place = _place(x)
             outputs, back = self._way(place, self._rng)
             self._x, self._outputs = calls.hold(place), calls.hold(outputs)
             del place
@@ -53,7 +53,7 @@ class Passes:
 
         def back_and_write_down(dy: NDArray) -> Gradients:
             with of_everything() as calls:
-                place = self._place(calls, dy)
+                place = _place(dy)
                 gradients = back(place)
                 self._dy, self._gradients = calls.hold(place), {path: calls.hold(g) for path, g in gradients.items()}
             self._backward = self._done(calls)
@@ -87,12 +87,14 @@ class Passes:
         threads.replay(self._backward)
         return dict(self._gradients)
 
-    def _place(self, calls: Recording, x: NDArray) -> NDArray[np.float32]:
-        place = aligned(x.shape)
-        place[...] = x
-        return place
-
     def _done(self, calls: Recording) -> Calls:
         self._kept.append(calls)
         self._places += calls.borrowed
         return gathered(calls.rows)
+
+
+def _place(x: NDArray) -> NDArray[np.float32]:
+    """A copy where results lie."""
+    place = aligned(x.shape)
+    place[...] = x
+    return place
