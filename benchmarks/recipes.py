@@ -111,13 +111,13 @@ def draw(result: dict[str, Any], file: Path) -> None:
     figure, axes = plt.subplots(figsize=(8, 4.4), dpi=160, layout="constrained")
     points = [(found, name) for name in names("cifar10") if (found := mean(result, name, 40_000))]
     axes.plot([p.minutes for p, _ in points], [p.accuracy for p, _ in points], "-", color="#1f6f8b", zorder=2)
-    for point, name in points:
+    for n, (point, name) in enumerate(points):
         ours = [100 * r["accuracy"] for r in result["runs"] if (r["preset"], r["trained_on"]) == (name, 40_000)]
         style = {"color": "#1f6f8b", "alpha": 0.6, "markeredgecolor": "white", "zorder": 3}
         axes.plot([point.minutes] * len(ours), ours, "o", **style)
-        axes.annotate(
-            f"{name}: {point.accuracy:.1f} %", (point.minutes, point.accuracy), (6, -14), textcoords="offset points"
-        )
+        beside, side = ((6, -14), "left") if n % 2 == 0 else ((-2, 8), "right")  # neighbours may be near each other
+        text = f"{name}: {point.accuracy:.1f} %"
+        axes.annotate(text, (point.minutes, point.accuracy), beside, textcoords="offset points", ha=side)
     axes.plot(*ORIGIN[:2], "X", color="#9e2a2b", markersize=9, zorder=3)
     axes.annotate(ORIGIN[2], ORIGIN[:2], (-10, 8), textcoords="offset points", ha="right")
     axes.set_xscale("log")
