@@ -97,7 +97,8 @@ def mean(result: dict[str, Any], preset: str, trained_on: int) -> Mean | None:
     accuracies = [100 * row["accuracy"] for row in mine]
     images = statistics.mean(row["epochs"] * row["trained_on"] for row in mine)
     spread = statistics.stdev(accuracies) if len(mine) > 1 else 0.0
-    minutes = images / result["pace"].get(f"{mine[0]['source']} {mine[0]['network']}", math.nan) / 60
+    measured = result["pace"].get(f"{mine[0]['source']} {mine[0]['network']}", {})
+    minutes = images / measured.get("images_per_second", math.nan) / 60
     return Mean(statistics.mean(accuracies), spread, minutes, len(mine))
 
 
@@ -155,10 +156,10 @@ def main() -> int:
         result["runs"].append(row(folder))
         keep()
     if chosen.pace:
-        result |= receipt("recipes", harness.command())
         for preset in presets:
             network = tomllib.loads(path(chosen.source, preset).read_text(encoding="utf-8"))["model"]["name"]
-            result["pace"][f"{chosen.source} {network}"] = pace(chosen.source, preset, chosen)
+            found = {"images_per_second": pace(chosen.source, preset, chosen)}
+            result["pace"][f"{chosen.source} {network}"] = found | receipt("recipes", harness.command())
             keep()
     elif not (chosen.figure or chosen.runs):
         part = ["--test-part", "data_batch_5"] if chosen.source == "cifar10" and not chosen.whole else []

@@ -104,7 +104,7 @@ def playback(layers: Any, weights: Any, shape: tuple[int, ...]) -> Any:
 def settings() -> tuple[Any, ...]:
     """What decides which implementation runs, and how, beside the arrays."""
     kernels = _kernels() if _backend == "native" else None
-    return (_backend,) if kernels is None else (_backend, *kernels.winograd.settings())
+    return (_backend,) if kernels is None else (_backend, *kernels.settings())
 
 
 def passes(way: Any) -> Any:

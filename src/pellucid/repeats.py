@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from . import backend
-from .layers.base import Gradients, Layer
+from .layers.base import Gradients, Layer, arrays_of
 from .layers.merge import Chain
 from .randomness import Randomness
 
@@ -161,7 +161,7 @@ class _Look:
     def __init__(self, model: Layer) -> None:
         self.layers = _layers(model)
         self.settings = [dict(vars(layer)) for layer in self.layers]
-        self.weights = _weights(self.layers)
+        self.weights = arrays_of(self.layers)
         self.state = [array for layer in self.layers for array in (layer._state or {}).values()]
 
     @property
@@ -173,10 +173,7 @@ class _Look:
     def same(self, model: Layer) -> bool:
         """Whether the model is still made of the same layers with the same settings, and of the same arrays."""
         layers = _layers(model)
-        if len(layers) != len(self.layers) or not all(map(operator.is_, layers, self.layers)):
-            return False
-        weights = _weights(layers)
-        if len(weights) != len(self.weights) or not all(map(operator.is_, weights, self.weights)):
+        if not (_identical(layers, self.layers) and _identical(arrays_of(layers), self.weights)):
             return False
         try:
             return all(vars(layer) == settings for layer, settings in zip(layers, self.settings, strict=True))
@@ -188,8 +185,8 @@ def _layers(model: Layer) -> list[Layer]:
     return [layer for layer in model.walk() if layer is not model]
 
 
-def _weights(layers: list[Layer]) -> list[NDArray]:
-    return [array for layer in layers for kind in (layer._params, layer._state) for array in (kind or {}).values()]
+def _identical(some: list[Any], others: list[Any]) -> bool:
+    return len(some) == len(others) and all(map(operator.is_, some, others))
 
 
 def _digests(arrays: list[NDArray]) -> list[bytes]:

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from . import backend
-from .layers.base import Layer, Shape
+from .layers.base import Layer, Shape, arrays_of
 from .layers.merge import Chain
 
 MOST_IMAGES = 16  # of a small batch
@@ -43,7 +43,7 @@ class Replies:
         """How many of so many images may be answered at once; None where that is none of ours."""
         if self._bytes is None:
             between = 4 * _numbers(model, model.input_shape or ())
-            self._bytes = sum(array.nbytes for array in _weights(_weighted(model))), between
+            self._bytes = sum(array.nbytes for array in arrays_of(_weighted(model))), between
         weights, between = self._bytes
         if weights > MOST_BYTES or (images > MOST_IMAGES and weights > PART_WEIGHTS):
             return None
@@ -76,7 +76,7 @@ class _Known:
         self.patience = self.wait = 1  # answers until the next attempt; more and more if the weights keep changing
 
     def reply(self, x: NDArray) -> NDArray | None:
-        weights, playback = _weights(self.weighted), self.playback  # which another thread may change meanwhile
+        weights, playback = arrays_of(self.weighted), self.playback  # which another thread may change meanwhile
         if playback is None or not playback.fits(weights):
             self.wait -= 1
             if self.wait > 0:
@@ -100,7 +100,3 @@ def _numbers(layer: Layer, shape: Shape) -> int:
 
 def _weighted(model: Layer) -> list[Layer]:
     return [layer for layer in model.walk() if layer._params or layer._state]
-
-
-def _weights(layers: list[Layer]) -> list[NDArray]:
-    return [array for layer in layers for kind in (layer._params, layer._state) for array in (kind or {}).values()]

@@ -136,4 +136,4 @@ def test_only_the_gradients_that_are_wanted_are_computed(kernel, wanted):
         for whole, found, asked in zip(everything, some, (*wanted, True), strict=True):
             assert (found is not None) == asked
             if asked:
-                np.testing.assert_allclose(found, whole, rtol=0, atol=1e-5 * np.abs(whole).max())
+                np.testing.assert_allclose(found, whole, rtol=0, atol=1e-5 * np.abs(whole).max(), err_msg=name)

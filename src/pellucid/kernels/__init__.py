@@ -82,6 +82,12 @@ IMPLEMENTATIONS: list[Implementation] = [
     ("gelu", activation.gelu, activation.gelu_backward, activation.accepts_elementwise),
 ]
 
+
+def settings() -> tuple[int, bool]:
+    """What decides which kernels run, and how, beside the arrays."""
+    return get_num_threads(), winograd_enabled()
+
+
 __all__ = [
     "IMPLEMENTATIONS",
     "ahead",
@@ -92,7 +98,7 @@ __all__ = [
     "recording",
     "set_num_threads",
     "set_winograd",
+    "settings",
     "update",
-    "winograd",
     "winograd_enabled",
 ]

@@ -35,7 +35,7 @@ from .jit import array_of
 from .recording import current
 from .simd import NO_FLOOR
 from .sums import sum_parts
-from .threads import get_num_threads, parallel_for, zeros
+from .threads import parallel_for, zeros
 
 SHARED_FLOATS = 36 * 128 * 128  # of U, up to which each thread reads it for itself
 PARTS = 8  # of the sum dU
@@ -59,11 +59,6 @@ def winograd_enabled() -> bool:
     if _enabled is not None:
         return _enabled
     return os.environ.get("PELLUCID_WINOGRAD", "1").lower() not in ("0", "off", "no", "false")
-
-
-def settings() -> tuple[int, bool]:
-    """What decides which kernels run, and how, beside the arrays."""
-    return get_num_threads(), winograd_enabled()
 
 
 def accepts_conv2d(

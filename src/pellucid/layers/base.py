@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import inspect
 import math
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any, ClassVar, NamedTuple, Self
 
 import numpy as np
@@ -307,6 +307,11 @@ def slide(field: Field, geo: Geometry) -> Field:
 
 
 EVERYTHING = Field((math.inf, math.inf), (math.inf, math.inf), (-math.inf, -math.inf))
+
+
+def arrays_of(layers: Iterable[Layer]) -> list[NDArray]:
+    """All arrays of these layers themselves, trained or not; not of layers inside them."""
+    return [array for layer in layers for kind in (layer._params, layer._state) for array in (kind or {}).values()]
 
 
 def _plain(value: Any) -> Any:
