@@ -23,7 +23,7 @@ from .augmentation import views as views_of
 from .augmentation.augmenter import normalised
 from .differentiation import CheckedGradient, gradient_errors
 from .errors import PellucidError
-from .layers.base import Layer, Shape
+from .layers.base import Layer, Shape, arrays_of
 from .layers.merge import Chain
 from .patterns import matching
 from .plan import MANY, planned
@@ -191,8 +191,12 @@ class Sequential(Chain):
         return np.ascontiguousarray(x, self._dtype)
 
     @property
+    def _first_weight(self) -> NDArray | None:
+        return next((array for layer in self.walk() for array in (layer._params or {}).values()), None)
+
+    @property
     def _dtype(self) -> np.dtype:
-        first = next((array for layer in self.walk() for array in (layer._params or {}).values()), None)
+        first = self._first_weight
         return np.dtype(np.float32) if first is None else first.dtype
 
     def _batches(self, x: NDArray, batch_size: int) -> Iterator[tuple[slice, NDArray]]:
@@ -210,6 +214,32 @@ class Sequential(Chain):
             for path in matching(pattern, layers, "layer"):
                 layers[path].trainable = False
 
+    def make_read_only(self) -> None:
+        """Let nobody change the weights any more: NumPy refuses to, and training raises ``PellucidError``.
+
+        Single images are answered quicker then: ``predict`` need not look whether weights have changed since it prepared them.
+
+        >>> from pellucid.layers import Dense
+        >>> model = Sequential([Dense(2)])
+        >>> model.compile(input_shape=(3,))
+        >>> model.make_read_only()
+        >>> model.params["dense1/bias"][0] = 1
+        Traceback (most recent call last):
+            ...
+        ValueError: assignment destination is read-only
+        """
+        for array in arrays_of(self.walk()):
+            array.flags.writeable = False
+        self._replies = Replies()
+
+    def _check_writeable(self) -> None:
+        first = self._first_weight
+        if first is not None and not first.flags.writeable:
+            raise PellucidError(
+                "The weights of this model are read-only. To change them load the model without read_only, or train a "
+                "copy.deepcopy of it."
+            )
+
     # Learning --------------------------------------------------------------------------------------------------------
 
     def adapt_to(self, x: NDArray, images: int = 5000) -> None:
@@ -224,6 +254,8 @@ class Sequential(Chain):
         """What learns; ``planned``: its layers grouped for training."""
         if self.loss is None:
             raise PellucidError("The model does not know its loss: call compile(optimizer=…, loss=…) first.")
+        if planned:
+            self._check_writeable()
         op, leaves_activation = self.loss.takes(self.final_activation)
         network = self.without_activation() if leaves_activation else self
         return _Learner(self.loss, op, self._plan(network, training=True) if planned else network)
@@ -588,6 +620,7 @@ class Sequential(Chain):
 
     def load_weights(self, arrays: dict[str, NDArray]) -> None:
         """Copy ``arrays``, by path, into params and state. Averages of the weights of before are forgotten."""
+        self._check_writeable()
         super().load_weights(arrays)
         if self.optimizer is not None and self.optimizer.averages:
             self.optimizer.forget_averages()
@@ -624,8 +657,10 @@ def _leaves(layer: Layer, path: str = "") -> Iterator[tuple[str, Layer]]:
         yield from _leaves(child, inside) if child.children() else [(inside, child)]
 
 
-def load(path: str | os.PathLike[str]) -> Sequential:
+def load(path: str | os.PathLike[str], *, read_only: bool = False) -> Sequential:
     """Read a model written by ``save``. It can predict and evaluate; to go on training, compile it again.
+
+    ``read_only`` is for models that are only asked, as in a server: see ``Sequential.make_read_only``.
 
     Raises
     ------
@@ -652,4 +687,6 @@ def load(path: str | os.PathLike[str]) -> Sequential:
         if about.get("loss"):
             model.loss = losses.get(about["loss"])
         model.metrics = scores.get(about.get("metrics", ()))
+    if read_only:
+        model.make_read_only()
     return model

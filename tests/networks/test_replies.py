@@ -9,7 +9,8 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import pytest
 
-from pellucid import Sequential, backend, kernels, replies, zoo
+from pellucid import Sequential, backend, kernels, load, replies, zoo
+from pellucid.errors import PellucidError
 from pellucid.layers import Conv2D, Dense, Flatten
 
 from .drawn import draw
@@ -123,6 +124,59 @@ def test_weights_with_gaps_are_seen_to_change():
         for _ in range(3):
             np.testing.assert_array_equal(model.predict(x), forgetful(model, x))
     assert not recorded(model)
+
+
+def test_read_only_weights_need_no_look_until_they_can_be_changed():
+    model = small()
+    x = images(model)
+    model.predict(x)
+    model.make_read_only()
+    for _ in range(3):
+        np.testing.assert_array_equal(model.predict(x), forgetful(model, x))
+    assert recorded(model)
+    (known,) = model._replies._known.values()
+    assert not known.playback._digest.arrays  # nothing is read but what the kernels need
+    bias = model.layers[2].params["bias"]
+    with pytest.raises(ValueError, match="read-only"):
+        bias[0] = 1
+    bias.flags.writeable = True
+    bias[0] = 1
+    for _ in range(3):
+        np.testing.assert_array_equal(model.predict(x), forgetful(model, x))
+
+
+def test_a_view_of_weights_is_looked_at_even_if_it_is_read_only():
+    model = small()
+    x = images(model)
+    owner = np.zeros(3, np.float32)
+    model.layers[2].params["bias"] = owner[:]
+    model.make_read_only()
+    for value in (0.0, 0.5, 1.0):
+        owner[1] = value
+        for _ in range(3):
+            np.testing.assert_array_equal(model.predict(x), forgetful(model, x))
+
+
+def test_read_only_models_refuse_to_learn_and_their_copies_do_not(tmp_path):
+    model = small()
+    model.compile("adam", "cce", input_shape=(8, 8, 3))
+    model.save(tmp_path / "model.safetensors")
+    model = load(tmp_path / "model.safetensors", read_only=True)
+    model.compile("adam", "cce")
+    x, y = images(model, 4), np.array([0, 1, 2, 0])
+    before = {path: array.copy() for path, array in model.params.items()}
+    for change in (
+        lambda: model.fit(x, y, verbose=0),
+        lambda: model.train_on_batch(x, y),
+        lambda: model.load_weights(before | model.state),
+    ):
+        with pytest.raises(PellucidError, match=r"read-only.*without read_only"):
+            change()
+    for path, array in model.params.items():
+        np.testing.assert_array_equal(array, before[path])
+    copied = copy.deepcopy(model)
+    copied.fit(x, y, verbose=0)
+    assert any((copied.params[path] != before[path]).any() for path in before)
 
 
 def test_each_shape_has_its_own_and_only_some_are_kept():

@@ -44,9 +44,15 @@ def _digest(team, chunks, pieces, digests):
 
 
 class Digest:
-    """Knows some arrays, which must be without gaps, and what was in them when it was made."""
+    """Knows some arrays, which must be without gaps, and what was in them when it was made.
+
+    Nobody looks into those that are read-only and own their memory: to change one, it has to be made writeable first.
+    """
 
     def __init__(self, arrays: Sequence[NDArray]) -> None:
+        self.fixed = [array for array in arrays if array.base is None and not array.flags.writeable]
+        fixed = set(map(id, self.fixed))
+        arrays = [array for array in arrays if id(array) not in fixed]
         self.arrays = [array for array in arrays if array.nbytes >= 8]
         self.short = [array for array in arrays if array.nbytes < 8]
         rows = [
@@ -70,7 +76,7 @@ class Digest:
 
     def unchanged(self) -> bool:
         """Whether what ``update`` saw is what was there at first."""
-        return self._value() == self.then
+        return self._value() == self.then and not any(array.flags.writeable for array in self.fixed)
 
     def _value(self) -> bytes:
         return self.now.tobytes() + b"".join(array.tobytes() for array in self.short)
