@@ -22,6 +22,7 @@ from . import (
     fused,
     fused_norm,
     group_norm,
+    loss,
     norm,
     passes,
     playback,
@@ -79,6 +80,12 @@ IMPLEMENTATIONS: list[Implementation] = [
     ("elu", activation.elu, activation.elu_backward, activation.accepts_elementwise),
     ("silu", activation.silu, activation.silu_backward, activation.accepts_elementwise),
     ("softmax", softmax.softmax, softmax.softmax_backward, activation.accepts_elementwise),
+    (
+        "softmax_cross_entropy",
+        loss.softmax_cross_entropy,
+        loss.softmax_cross_entropy_backward,
+        loss.accepts,
+    ),
     ("gelu", activation.gelu, activation.gelu_backward, activation.accepts_elementwise),
 ]
 

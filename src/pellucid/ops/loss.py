@@ -219,11 +219,20 @@ def _at_least(p: NDArray, smallest: float) -> NDArray:
 
 def _reduce(each: NDArray, weights: NDArray | None, reduction: str) -> tuple[NDArray, NDArray]:
     """Σ w l / Z and w / Z (N, 1)."""
-    w = np.ones(len(each), each.real.dtype) if weights is None else np.asarray(weights, each.real.dtype)
-    if w.shape != each.shape:
-        raise ShapeError(f"The loss got weights of shape {w.shape} for {len(each)} samples; wanted ({len(each)},).")
-    divisors = {"mean": len(each), "weighted_mean": w.sum() or 1, "sum": 1}
+    share = shares(len(each), weights, reduction, each.real.dtype)
+    return (share * each).sum(), share[:, None]
+
+
+def shares(count: int, weights: NDArray | None, reduction: str, dtype: np.dtype) -> NDArray:
+    """What the loss of each sample counts: w / Z (N,).
+
+    >>> shares(2, None, "mean", np.dtype(np.float32))
+    array([0.5, 0.5], dtype=float32)
+    """
+    w = np.ones(count, dtype) if weights is None else np.asarray(weights, dtype)
+    if w.shape != (count,):
+        raise ShapeError(f"The loss got weights of shape {w.shape} for {count} samples; wanted ({count},).")
+    divisors = {"mean": count, "weighted_mean": w.sum() or 1, "sum": 1}
     if reduction not in divisors:
         raise PellucidError(f"reduction was {reduction!r}; wanted one of {', '.join(divisors)}.")
-    share = w / divisors[reduction]
-    return (share * each).sum(), share[:, None]
+    return w / divisors[reduction]
