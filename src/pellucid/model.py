@@ -281,7 +281,7 @@ class Sequential(Chain):
         learner = self._learner(planned=True)
         self._repeats.rest()
         way = functools.partial(eager, learner.network, without)
-        return self._gradients(learner, way, x if prepared else self.to_input(x), y, sample_weight, rng, without)
+        return self._gradients(learner, way, x if prepared else self.to_input(x), y, sample_weight, rng)
 
     def _gradients(
         self,
@@ -291,20 +291,18 @@ class Sequential(Chain):
         y: NDArray,
         sample_weight: NDArray | None,
         rng: Randomness,
-        without: Collection[str],
     ) -> tuple[dict[str, float], dict[str, NDArray]]:
         """The same, by this way through the network."""
-        loss, op, network = learner
+        loss, op, _ = learner
         outputs, back = way(x, rng)
         value, saved = loss.forward(op, outputs, y, sample_weight)
         logs = {"loss": float(value)} | self._scores(outputs, y, op)
         gradients = back(backend.backward(1.0, saved))
-        trained = network.trainable_params
-        gradients = {path: g for path, g in gradients.items() if path in trained and path not in without}
         if self.penalties:
+            params = self.params
             logs["penalty"] = float(self._penalty(gradients))
             for path in self.penalties.keys() & gradients.keys():
-                gradients[path] = gradients[path] + self.penalties[path].gradient(trained[path])
+                gradients[path] = gradients[path] + self.penalties[path].gradient(params[path])
         return logs, gradients
 
     def _penalty(self, paths: Iterable[str]) -> Any:
@@ -333,14 +331,14 @@ class Sequential(Chain):
         learner = self._learner(planned=True)
         x = x if prepared else self.to_input(x)
         with self._repeats.way(self, learner.network, resting) as way:
-            logs, gradients = self._gradients(learner, way, x, y, sample_weight, rng, resting)
+            logs, gradients = self._gradients(learner, way, x, y, sample_weight, rng)
             if not math.isfinite(logs["loss"]):
                 return logs
             if gradients and not math.isfinite(
                 next(reversed(gradients.values())).sum()
             ):  # what went wrong on the way ends here
                 raise FloatingPointError(f"The gradient of {next(reversed(gradients))} became NaN or infinite")
-            self.optimizer.apply(params, gradients, self.state)  # type: ignore[union-attr]
+            self.optimizer.apply(params, gradients, self.state if self.optimizer.averages else None)  # type: ignore[union-attr]
             return logs
 
     def first_non_finite(

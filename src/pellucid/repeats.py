@@ -35,11 +35,16 @@ Way = Callable[[NDArray, Randomness], tuple[NDArray, Back]]
 
 
 def eager(network: Chain, without: Collection[str], x: NDArray, rng: Randomness) -> tuple[NDArray, Back]:
-    """Forward in training mode, by the layers themselves; the way back can be gone once."""
+    """Forward in training mode, by the layers themselves; the way back can be gone once.
+
+    Its gradients are those by the parameters that are trained, but for those ``without`` which one can do.
+    """
     outputs, tape = Chain.forward(network, x, training=True, rng=rng)
 
     def back(dy: NDArray) -> Gradients:
-        return Chain.backward(network, dy, tape.once(), input_gradient=False, without=without)[1]
+        _, gradients = Chain.backward(network, dy, tape.once(), input_gradient=False, without=without)
+        trained = network.trainable_params
+        return {path: g for path, g in gradients.items() if path in trained and path not in without}
 
     return outputs, back
 
