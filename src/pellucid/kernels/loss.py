@@ -4,8 +4,8 @@ With targets t of sum 1, and m the largest logit, the loss of a row is
 
     l = -Σ_k t[k] log softmax(z)[k] = log Σ_j e^(z[j] - m) + Σ_k t[k] (m - z[k])
 
-and its gradient softmax(z) - t: once the exponentials are there, both are. For labels with smoothing a, t is 1 - a at the label and
-a / K more everywhere. Targets of another kind, such as mixed ones, are computed by the reference.
+and its gradient softmax(z) - t: once the exponentials are there, both are. For labels with smoothing a, t is 1 - a at the label
+and a / K more everywhere. Targets of another kind, such as mixed ones, are computed by the reference.
 """
 
 from __future__ import annotations

@@ -25,10 +25,13 @@ class Vectors(NamedTuple):
     """The vector unit of a CPU."""
 
     lanes: int  # float32 numbers in one register
-    registers: int  # how many registers there are
+    registers: int  # how many registers a tile may take
 
 
-_PLANS = {16: Vectors(16, 32), 8: Vectors(8, 16), 4: Vectors(4, 16), 1: Vectors(1, 16)}
+# SSE has 16, one of them for products that are still to be added
+_PLANS = {16: Vectors(16, 32), 8: Vectors(8, 16), 4: Vectors(4, 15), 1: Vectors(1, 16)}
+# NEON has 32, but LLVM keeps up to four broadcast numbers ready, and stored accumulators of taller tiles in between
+_NEON = Vectors(4, 29)
 
 
 @functools.cache
@@ -61,7 +64,7 @@ def vectors() -> Vectors:
             raise PellucidError(f"PELLUCID_VECTOR_LANES was {forced!r}; wanted 1, 4, 8 or 16.")
         return _PLANS[int(forced)]
     if platform.machine().lower() in ("aarch64", "arm64"):
-        return Vectors(4, 32)  # NEON belongs to every 64-bit ARM
+        return _NEON  # which belongs to every 64-bit ARM
     for lanes, wanted in ((16, {"avx512f", "avx512vl"}), (8, {"avx2", "fma"}), (4, {"sse2"})):
         if wanted <= features():
             return _PLANS[lanes]
