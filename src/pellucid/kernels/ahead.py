@@ -26,6 +26,7 @@ PATIENCE = 20.0  # seconds to wait for a kernel that it has begun
 
 FOLLOWERS = {
     "convolve.pack_weights": ("gemm._multiply",),  # a network with convolutions ends in a product
+    "gemm._multiply": ("loss._cross_entropy",),
     "convolve.convolve": ("winograd_loops.convolve", "convolve.kernel_gradient"),  # most networks go on with 3x3
     "fused_loops.forward": ("winograd_loops.convolve", "fused_loops.backward"),
     "winograd_loops.convolve": (
