@@ -38,6 +38,7 @@ def measure(
     from .pytorch import contenders
 
     model = networks.network(name, input_shape, classes)
+    model.make_read_only()  # as one that is only asked should be
     x, _ = networks.images(model, images)
     row: dict[str, Any] = {"input_shape": list(model.input_shape or ())}
     try:

@@ -37,7 +37,7 @@ def training(
 def prediction(
     model: Sequential, x: np.ndarray, batch_size: int, *, bfloat16: bool = False, compiled: bool = False
 ) -> Contenders:
-    """Probabilities for all images of x. Nobody changes the weights of either side any more."""
+    """Probabilities for all images of x."""
     output = twin.describe(model).output
     contenders: Contenders = {OURS: lambda: model.predict(x, batch_size=batch_size)}
     for name, module, images in _twins(model, x, bfloat16):
@@ -45,7 +45,6 @@ def prediction(
         ways = {name: module} | ({f"{name} compiled": torch.compile(module)} if compiled else {})
         for way, network in ways.items():
             contenders[way] = modules.predictor(network, output, images, batch_size, bfloat16=bfloat16)
-    model.make_read_only()
     return contenders
 
 

@@ -63,7 +63,7 @@ def load_weights(module: nn.Module, model: Sequential) -> None:
     arrays = model.params | model.state
     with torch.no_grad():
         for path, tensor, link in links(module, arrays):
-            tensor.copy_(torch.from_numpy(link.to_torch(arrays[path])))
+            tensor.copy_(torch.from_numpy(link.to_torch(arrays[path]).copy()))  # those of a model may be read-only
 
 
 def gradients(module: nn.Module, model: Sequential) -> dict[str, NDArray]:
