@@ -4,7 +4,7 @@
     python benchmarks/scaling.py --networks cnn2 resnet20 --threads 2
 
 Rounds on one thread and on all take turns. PyTorch runs in both memory formats; the one that is quicker on all threads counts.
-What the machine itself gains by its threads, in arithmetic and in copying memory, is measured before each network: nothing gains more.
+What the machine itself gains by its threads, in arithmetic and in copying memory, is measured before each network.
 """
 
 from __future__ import annotations

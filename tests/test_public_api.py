@@ -52,7 +52,7 @@ def test_the_public_names_are_known():
         "Activation", "AveragePooling2D", "BatchNormalization", "Concatenate", "Conv2D", "Dense", "DepthwiseConv2D",
         "Dropout", "Flatten", "GlobalAveragePooling2D", "GlobalMaxPooling2D", "Layer", "LeakyReLU", "MaxPooling2D",
         "PellucidError", "Preprocessing", "ReLU", "Rescaling", "Residual", "Sequential", "Softmax",
-        "get_backend", "get_num_threads", "load", "set_backend", "set_num_threads",
+        "get_backend", "get_num_threads", "get_precision", "load", "set_backend", "set_num_threads", "set_precision",
     }  # fmt: skip
     assert set(dir(pellucid)) - set(pellucid.__all__) == {
         "__version__", "augmentation", "backend", "data", "doctor", "explain", "initializers", "layers", "losses", "metrics",

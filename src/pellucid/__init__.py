@@ -42,7 +42,7 @@ _LAYERS = [
 _HOMES = {
     **dict.fromkeys(_LAYERS, "layers"),
     **dict.fromkeys(("Sequential", "load"), "model"),
-    **dict.fromkeys(("set_backend", "get_backend", "set_num_threads", "get_num_threads"), "backend"),
+    **{f"{verb}_{what}": "backend" for verb in ("set", "get") for what in ("backend", "num_threads", "precision")},
     "PellucidError": "errors",
     "Preprocessing": "preprocessing",
 }

@@ -21,12 +21,20 @@ from collections.abc import Callable, Iterator
 from functools import cache
 from typing import Any, NamedTuple
 
+import numpy as np
+
 from . import ops
 from .errors import PellucidError, nearest
-from .ops import augment
+from .ops import augment, bfloat16
 from .ops.update import RULES
 
 BACKENDS = ("numpy", "native")
+PRECISIONS = ("float32", "bfloat16")
+PRODUCTS = (
+    "conv2d",
+    "conv2d_block",
+    "dense",
+)  # ops whose first two arrays are multiplied, and what comes back with both
 
 
 class Implementation(NamedTuple):
@@ -39,24 +47,28 @@ class Implementation(NamedTuple):
 
 
 class Saved(NamedTuple):
-    """What a forward pass kept: a cache, and the implementation that can open it."""
+    """What a forward pass kept: a cache, the implementation that can open it, and whether it multiplied rounded numbers."""
 
     implementation: Implementation
     cache: Any
+    rounded: bool = False
 
 
 def forward(op: str, *arrays: Any, **settings: Any) -> tuple[Any, Saved]:
     """Run an op by the first implementation that accepts it; returns ``(y, saved)``."""
+    rounding = _precision == "bfloat16" and op in PRODUCTS
+    if rounding:
+        arrays = (*map(_rounded, arrays[:2]), *arrays[2:])
     for implementation in _table(_backend)[op]:
         if implementation.accepts(*arrays, **settings):
             y, kept = implementation.forward(*arrays, **settings)
-            return y, Saved(implementation, kept)
+            return y, Saved(implementation, kept, rounding)
     raise AssertionError(f"the reference of {op} accepts everything")
 
 
 def backward(dy: Any, saved: Saved, **settings: Any) -> Any:
     """The gradients of the op that returned ``saved``, in the order of its array arguments."""
-    return saved.implementation.backward(dy, saved.cache, **settings)
+    return saved.implementation.backward(_rounded(dy) if saved.rounded else dy, saved.cache, **settings)
 
 
 def is_native(op: str, *arrays: Any, **settings: Any) -> bool:
@@ -104,7 +116,7 @@ def playback(layers: Any, weights: Any, shape: tuple[int, ...]) -> Any:
 def settings() -> tuple[Any, ...]:
     """What decides which implementation runs, and how, beside the arrays."""
     kernels = _kernels() if _backend == "native" else None
-    return (_backend,) if kernels is None else (_backend, *kernels.settings())
+    return (_backend, _precision) if kernels is None else (_backend, _precision, *kernels.settings())
 
 
 def passes(way: Any) -> Any:
@@ -153,6 +165,34 @@ def using(name: str) -> Iterator[None]:
         yield
     finally:
         set_backend(before)
+
+
+def set_precision(name: str) -> None:
+    """Choose what convolutions and dense layers multiply: numbers of ``"float32"``, or rounded to ``"bfloat16"``.
+
+    With bfloat16 inputs, weights and the gradients that come back are rounded to 8 significant bits (``ops.bfloat16``) in front
+    of every product, forward and back. Products are exact and summed in float32; weights, what lies between the layers and
+    everything else stays float32. So it shows what half the bits do to a training. The kernels are those of float32, which are
+    as fast as bfloat16's own: see docs/recipes.md for the figures.
+
+    >>> set_precision("float16")
+    Traceback (most recent call last):
+    pellucid.errors.PellucidError: There is no precision 'float16'. Did you mean 'float32'? Known: float32, bfloat16.
+    """
+    global _precision
+    if name not in PRECISIONS:
+        raise PellucidError(f"There is no precision {name!r}. {nearest(name, PRECISIONS)}")
+    _precision = name
+
+
+def get_precision() -> str:
+    """The precision in use."""
+    return _precision
+
+
+def _rounded(x: Any) -> Any:
+    kernels = _kernels() if _backend == "native" and x.dtype == np.float32 and x.size else None
+    return (bfloat16 if kernels is None else kernels.bfloat16).rounded(x)
 
 
 def set_num_threads(n: int) -> None:
@@ -207,6 +247,6 @@ def _kernels() -> Any:
     return kernels
 
 
-_backend = "native"
+_backend, _precision = "native", "float32"
 if "PELLUCID_BACKEND" in os.environ:
     set_backend(os.environ["PELLUCID_BACKEND"])

@@ -164,6 +164,20 @@ def test_both_engines_give_the_same_losses(small_images, tmp_path):
     assert losses[0][-1] < losses[0][0]
 
 
+def test_bfloat16_is_announced_remembered_and_resumed(small_images, tmp_path):
+    arguments = ("--model", "cnn1_avg", "--batch-size", 8, "--precision", "bfloat16")
+    answer = good("train", small_images, *arguments, "--epochs", 3, "--out", "whole", cwd=tmp_path)
+    assert "rounded to 8 significant bits" in " ".join(answer.out.split())
+    assert tomllib.loads((tmp_path / "whole/config.toml").read_text())["precision"] == "bfloat16"
+    good("train", small_images, *arguments, "--epochs", 1, "--out", "parts", cwd=tmp_path)
+    good("resume", "parts", "--epochs", 3, cwd=tmp_path)
+    assert rows(tmp_path / "parts") == rows(tmp_path / "whole")
+    good("train", small_images, *arguments[:-1], "float32", "--epochs", 3, "--out", "float32", cwd=tmp_path)
+    losses = [[row["train_loss"] for row in rows(tmp_path / run)[:3]] for run in ("whole", "float32")]
+    assert losses[0] != losses[1]
+    assert losses[0] == pytest.approx(losses[1], rel=0.05)
+
+
 def wait_for(condition, process):
     deadline = time.monotonic() + 120
     while not condition():

@@ -303,6 +303,11 @@ class RunConfig(Section):
     threads: Positive | None = Field(
         None, description="threads of the compiled kernels; without it, all cores", examples=[2]
     )
+    precision: Literal["float32", "bfloat16"] | None = Field(
+        None,
+        description="what convolutions and dense layers multiply: float32, or numbers rounded to bfloat16",
+        examples=["bfloat16"],
+    )
     data: DataSection = Field(default_factory=DataSection)
     model: ModelSection = Field(default_factory=ModelSection)
     optimizer: OptimizerSection = Field(default_factory=OptimizerSection)
@@ -329,7 +334,7 @@ def settings() -> Iterator[Setting]:
     """Every setting of a run, section by section.
 
     >>> [setting.name for setting in settings()][:5]
-    ['seed', 'backend', 'threads', 'data.source', 'data.data_dir']
+    ['seed', 'backend', 'threads', 'precision', 'data.source']
     """
     for name, field in RunConfig.model_fields.items():
         if isinstance(field.annotation, type) and issubclass(field.annotation, Section):
