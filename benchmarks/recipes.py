@@ -2,6 +2,7 @@
 
     python benchmarks/recipes.py --data-dir data --presets 1min 5min --seeds 0 1 2
     python benchmarks/recipes.py --data-dir data --pace          # how long they take, on a machine that does nothing else
+    python benchmarks/recipes.py --data-dir data --presets 1min --precision bfloat16
     python benchmarks/recipes.py --runs runs/a runs/b            # accuracies of runs that were trained by hand
     python benchmarks/recipes.py --figure                        # results/recipes.json -> results/recipes.png
 
@@ -40,6 +41,11 @@ def train(source: str, preset: str, folder: Path, *more: str) -> None:
     subprocess.run([sys.executable, "-m", "pellucid", "train", source, *arguments], check=True)
 
 
+def variant(name: str, precision: str | None) -> str:
+    """A preset, or a network, in a precision: two words where it is not float32."""
+    return name if precision in (None, "float32") else f"{name} {precision}"
+
+
 def row(folder: Path) -> dict[str, Any]:
     """What a finished run of a preset says about it."""
     config = tomllib.loads((folder / "config.toml").read_text(encoding="utf-8"))
@@ -56,7 +62,7 @@ def row(folder: Path) -> dict[str, Any]:
     images = {"cifar10": 50_000, "mnist": 60_000}[source]
     return {
         "source": source,
-        "preset": alike[0],
+        "preset": variant(alike[0], config.get("precision")),
         "seed": config["seed"],
         "network": network,
         "epochs": len(epochs),
@@ -71,13 +77,14 @@ def pace(source: str, preset: str, options: argparse.Namespace) -> float:
     with tempfile.TemporaryDirectory() as folder:
         run = Path(folder) / "run"
         short = ["--epochs", "2", "--limit-batches", "16" if source == "cifar10" else "400"]
-        train(source, preset, run, *short, *data_of(options))
+        train(source, preset, run, *short, *settings_of(options))
         lines = [json.loads(line) for line in (run / "metrics.jsonl").read_text(encoding="utf-8").splitlines()]
     return float(lines[1]["images_per_second"])
 
 
-def data_of(options: argparse.Namespace) -> list[str]:
-    return ["--data-dir", options.data_dir] if options.data_dir else []
+def settings_of(options: argparse.Namespace) -> list[str]:
+    given = {"--data-dir": options.data_dir, "--precision": options.precision}
+    return [word for pair in given.items() if pair[1] for word in pair]
 
 
 class Mean(NamedTuple):
@@ -97,7 +104,8 @@ def mean(result: dict[str, Any], preset: str, trained_on: int) -> Mean | None:
     accuracies = [100 * row["accuracy"] for row in mine]
     images = statistics.mean(row["epochs"] * row["trained_on"] for row in mine)
     spread = statistics.stdev(accuracies) if len(mine) > 1 else 0.0
-    measured = result["pace"].get(f"{mine[0]['source']} {mine[0]['network']}", {})
+    _, _, precision = preset.partition(" ")
+    measured = result["pace"].get(f"{mine[0]['source']} {variant(mine[0]['network'], precision or None)}", {})
     minutes = images / measured.get("images_per_second", math.nan) / 60
     return Mean(statistics.mean(accuracies), spread, minutes, len(mine))
 
@@ -141,6 +149,7 @@ def main() -> int:
     options.add_argument("--presets", nargs="+", metavar="NAME", help="by default all of the data set")
     options.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2], metavar="N")
     options.add_argument("--data-dir", metavar="FOLDER")
+    options.add_argument("--precision", choices=["float32", "bfloat16"])
     options.add_argument("--whole", action="store_true", help="train on all images, test on the official ones")
     options.add_argument("--pace", action="store_true", help="only measure images a second")
     options.add_argument("--runs", nargs="+", type=Path, default=[], metavar="FOLDER", help="take in finished runs")
@@ -159,7 +168,9 @@ def main() -> int:
         for preset in presets:
             network = tomllib.loads(path(chosen.source, preset).read_text(encoding="utf-8"))["model"]["name"]
             found = {"images_per_second": pace(chosen.source, preset, chosen)}
-            result["pace"][f"{chosen.source} {network}"] = found | receipt("recipes", harness.command())
+            result["pace"][f"{chosen.source} {variant(network, chosen.precision)}"] = found | receipt(
+                "recipes", harness.command()
+            )
             keep()
     elif not (chosen.figure or chosen.runs):
         part = ["--test-part", "data_batch_5"] if chosen.source == "cifar10" and not chosen.whole else []
@@ -167,7 +178,7 @@ def main() -> int:
             for preset in presets:
                 with tempfile.TemporaryDirectory() as folder:
                     run = Path(folder) / "run"
-                    train(chosen.source, preset, run, "--seed", str(seed), *part, *data_of(chosen))
+                    train(chosen.source, preset, run, "--seed", str(seed), *part, *settings_of(chosen))
                     result["runs"].append(row(run))
                 keep()
     for preset, trained_on in sorted({(row["preset"], row["trained_on"]) for row in result["runs"]}):
