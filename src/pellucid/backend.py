@@ -177,7 +177,7 @@ def set_precision(name: str) -> None:
 
     >>> set_precision("float16")
     Traceback (most recent call last):
-    pellucid.errors.PellucidError: There is no precision 'float16'. Did you mean 'float32'? Known: float32, bfloat16.
+    pellucid.errors.PellucidError: There is no precision 'float16'. Did you mean 'bfloat16'? Known: float32, bfloat16.
     """
     global _precision
     if name not in PRECISIONS:

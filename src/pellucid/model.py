@@ -248,6 +248,7 @@ class Sequential(Chain):
         ``fit`` and ``train_on_batch`` do it when they see their first images. The first ``images`` of ``x`` are looked at.
         """
         if self.needs_data:
+            self._check_writeable()
             self.adapt(self.to_input(self.check_input(x)[:images]))
 
     def _learner(self, *, planned: bool = False) -> _Learner:

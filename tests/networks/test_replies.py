@@ -179,6 +179,13 @@ def test_read_only_models_refuse_to_learn_and_their_copies_do_not(tmp_path):
     assert any((copied.params[path] != before[path]).any() for path in before)
 
 
+def test_weights_that_follow_from_the_data_are_computed_before():
+    model = zoo.build("speed_small")
+    model.make_read_only()
+    with pytest.raises(PellucidError, match="read-only"):
+        model.adapt_to(images(model, 4))
+
+
 def test_each_shape_has_its_own_and_only_some_are_kept():
     model = small()
     for _ in range(3):

@@ -38,8 +38,8 @@ def measure(
     from .pytorch import contenders
 
     model = networks.network(name, input_shape, classes)
-    model.make_read_only()  # as one that is only asked should be
     x, _ = networks.images(model, images)
+    model.make_read_only()  # as one that is only asked should be
     row: dict[str, Any] = {"input_shape": list(model.input_shape or ())}
     try:
         ways = contenders.prediction(model, x[:batch], batch)
