@@ -64,7 +64,7 @@ def row(folder: Path) -> dict[str, Any]:
         "source": source,
         "preset": variant(alike[0], config.get("precision")),
         "seed": config["seed"],
-        "network": network,
+        "network": variant(network, config.get("precision")),
         "epochs": len(epochs),
         "trained_on": images - 10_000 * (config["data"]["test_part"] == "data_batch_5"),
         "accuracy": last["test_accuracy"],
@@ -104,8 +104,7 @@ def mean(result: dict[str, Any], preset: str, trained_on: int) -> Mean | None:
     accuracies = [100 * row["accuracy"] for row in mine]
     images = statistics.mean(row["epochs"] * row["trained_on"] for row in mine)
     spread = statistics.stdev(accuracies) if len(mine) > 1 else 0.0
-    _, _, precision = preset.partition(" ")
-    measured = result["pace"].get(f"{mine[0]['source']} {variant(mine[0]['network'], precision or None)}", {})
+    measured = result["pace"].get(f"{mine[0]['source']} {mine[0]['network']}", {})
     minutes = images / measured.get("images_per_second", math.nan) / 60
     return Mean(statistics.mean(accuracies), spread, minutes, len(mine))
 

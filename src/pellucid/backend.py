@@ -141,9 +141,7 @@ def set_backend(name: str) -> None:
     pellucid.errors.PellucidError: There is no backend 'nunpy'. Did you mean 'numpy'? Known: numpy, native.
     """
     global _backend
-    if name not in BACKENDS:
-        raise PellucidError(f"There is no backend {name!r}. {nearest(name, BACKENDS)}")
-    _backend = name
+    _backend = _known("backend", name, BACKENDS)
 
 
 def get_backend() -> str:
@@ -172,17 +170,15 @@ def set_precision(name: str) -> None:
 
     With bfloat16 inputs, weights and the gradients that come back are rounded to 8 significant bits (``ops.bfloat16``) in front
     of every product, forward and back. Products are exact and summed in float32; weights, what lies between the layers and
-    everything else stays float32. So it shows what half the bits do to a training. The kernels are those of float32, which are
-    as fast as bfloat16's own: see docs/recipes.md for the figures.
+    everything else stays float32. So it shows what half the bits do to a training. The kernels are those of float32: no time is
+    saved, see docs/recipes.md for why.
 
     >>> set_precision("float16")
     Traceback (most recent call last):
     pellucid.errors.PellucidError: There is no precision 'float16'. Did you mean 'bfloat16'? Known: float32, bfloat16.
     """
     global _precision
-    if name not in PRECISIONS:
-        raise PellucidError(f"There is no precision {name!r}. {nearest(name, PRECISIONS)}")
-    _precision = name
+    _precision = _known("precision", name, PRECISIONS)
 
 
 def get_precision() -> str:
@@ -212,6 +208,12 @@ def get_num_threads() -> int:
     from .kernels import threads
 
     return threads.get_num_threads()
+
+
+def _known(what: str, name: str, names: tuple[str, ...]) -> str:
+    if name not in names:
+        raise PellucidError(f"There is no {what} {name!r}. {nearest(name, names)}")
+    return name
 
 
 def _accepts_everything(*arrays: Any, **settings: Any) -> bool:
