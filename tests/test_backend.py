@@ -16,8 +16,8 @@ X = np.random.default_rng(0).normal(size=(2, 6, 6, 4)).astype(np.float32)
 KERNEL = np.random.default_rng(1).normal(size=(3, 3, 4, 8)).astype(np.float32)
 
 
-def rows(name: str) -> dict[str, list[Implementation]]:
-    return backend._table(name)
+def rows(name: str, precision: str = "float32") -> dict[str, list[Implementation]]:
+    return backend._table(name, precision)
 
 
 def python(code: str, **environment: str) -> subprocess.CompletedProcess:
@@ -28,7 +28,7 @@ def python(code: str, **environment: str) -> subprocess.CompletedProcess:
 
 def test_every_op_stands_in_the_table_and_the_reference_last():
     names = {name for name in ops.__all__ if not name.endswith("_backward")}
-    for table in (rows("numpy"), rows("native")):
+    for table in (rows(name, precision) for name in backend.BACKENDS for precision in backend.PRECISIONS):
         assert table.keys() == names
         for name, implementations in table.items():
             last = implementations[-1]
@@ -67,7 +67,7 @@ def test_the_first_that_accepts_runs_and_alone_opens_its_cache(monkeypatch):
         )
 
     table = {"relu": [implementation("first", 1), implementation("second", 2), implementation("third", 2)]}
-    monkeypatch.setattr(backend, "_table", lambda _: table)
+    monkeypatch.setattr(backend, "_table", lambda *_: table)
     _, saved = backend.forward("relu", np.ones((2, 2)))
     backend.backward(np.ones((2, 2)), saved)
     assert calls == ["second", "second opens second"]

@@ -10,6 +10,7 @@ from hypothesis.extra.numpy import arrays
 
 from pellucid import PellucidError, Sequential, backend, layers, zoo
 from pellucid.kernels import bfloat16 as kernels
+from pellucid.kernels import simd_bfloat16
 from pellucid.ops import bfloat16
 
 FLOATS = arrays(np.uint32, st.integers(0, 70), elements=st.integers(0, 2**32 - 1)).map(
@@ -24,6 +25,12 @@ def reduced(request):
         backend.set_precision("bfloat16")
         yield
         backend.set_precision("float32")
+
+
+@pytest.fixture
+def without_unit(monkeypatch):
+    """As on a CPU that does not multiply bfloat16: rounded numbers, and float32's kernels to the bit."""
+    monkeypatch.setattr(simd_bfloat16, "unit", lambda: "")
 
 
 def normal(*shape: int, seed: int = 0) -> np.ndarray:
@@ -56,7 +63,7 @@ def test_of_two_as_near_the_even_one_is_taken():
 
 
 @pytest.mark.parametrize("op", ["conv2d", "conv2d_block"])
-@pytest.mark.usefixtures("reduced")
+@pytest.mark.usefixtures("reduced", "without_unit")
 def test_a_convolution_multiplies_rounded_numbers_forward_and_back(op):
     x, kernel, bias = normal(4, 9, 9, 16), normal(3, 3, 16, 24, seed=1), normal(24, seed=2)
     y, saved = backend.forward(op, x, kernel, bias, padding="same")
@@ -97,7 +104,12 @@ def test_weights_stay_float32_between_the_steps():
 def test_a_change_of_precision_is_seen_by_recorded_steps_and_answers():
     def small() -> Sequential:
         model = Sequential(
-            [layers.Conv2D(8, 3, activation="relu"), layers.Flatten(), layers.Dense(3, activation="softmax")]
+            [
+                layers.Conv2D(16, 3, activation="relu"),
+                layers.Conv2D(24, 3),
+                layers.Flatten(),
+                layers.Dense(3, activation="softmax"),
+            ]
         )
         model.compile("sgd", input_shape=(8, 8, 3), seed=1)
         return model

@@ -44,6 +44,7 @@ class Implementation(NamedTuple):
     forward: Callable[..., tuple[Any, Any]]
     backward: Callable[..., Any]
     accepts: Callable[..., bool]
+    precision: str = "float32"  # of what it multiplies
 
 
 class Saved(NamedTuple):
@@ -56,11 +57,11 @@ class Saved(NamedTuple):
 
 def forward(op: str, *arrays: Any, **settings: Any) -> tuple[Any, Saved]:
     """Run an op by the first implementation that accepts it; returns ``(y, saved)``."""
-    rounding = _precision == "bfloat16" and op in PRODUCTS
-    if rounding:
-        arrays = (*map(_rounded, arrays[:2]), *arrays[2:])
-    for implementation in _table(_backend)[op]:
+    for implementation in _table(_backend, _precision)[op]:
         if implementation.accepts(*arrays, **settings):
+            rounding = implementation.precision != _precision and op in PRODUCTS
+            if rounding:
+                arrays = (*map(_rounded, arrays[:2]), *arrays[2:])
             y, kept = implementation.forward(*arrays, **settings)
             return y, Saved(implementation, kept, rounding)
     raise AssertionError(f"the reference of {op} accepts everything")
@@ -73,7 +74,7 @@ def backward(dy: Any, saved: Saved, **settings: Any) -> Any:
 
 def is_native(op: str, *arrays: Any, **settings: Any) -> bool:
     """Whether a compiled implementation would run this op on arrays of these shapes and types."""
-    found = next(row for row in _table(_backend)[op] if row.accepts(*arrays, **settings))
+    found = next(row for row in _table(_backend, _precision)[op] if row.accepts(*arrays, **settings))
     return found.backend == "native"
 
 
@@ -170,8 +171,8 @@ def set_precision(name: str) -> None:
 
     With bfloat16 inputs, weights and the gradients that come back are rounded to 8 significant bits (``ops.bfloat16``) in front
     of every product, forward and back. Products are exact and summed in float32; weights, what lies between the layers and
-    everything else stays float32. So it shows what half the bits do to a training. The kernels are those of float32: no time is
-    saved, see docs/recipes.md for why.
+    everything else stays float32. Convolutions with stride 1 and at least 16 channels use the CPU's own products of such numbers
+    where it has them and they pay (``kernels.conv_bfloat16``); all others those of float32. See docs/recipes.md for figures.
 
     >>> set_precision("float16")
     Traceback (most recent call last):
@@ -221,21 +222,20 @@ def _accepts_everything(*arrays: Any, **settings: Any) -> bool:
 
 
 @cache
-def _table(backend: str) -> dict[str, list[Implementation]]:
+def _table(backend: str, precision: str) -> dict[str, list[Implementation]]:
     """Per op its implementations, the most specialised first."""
     table: dict[str, list[Implementation]] = {name: [] for name in ops.__all__ if not name.endswith("_backward")}
-    if backend == "native":
-        for name, run, derive, accepts in _native_rows():
+    kernels = _kernels() if backend == "native" else None
+    if kernels is not None and precision == "bfloat16":
+        for name, run, derive, accepts in kernels.IN_BFLOAT16:
+            table[name].append(Implementation("native", run, derive, accepts, precision))
+    if kernels is not None:
+        for name, run, derive, accepts in kernels.IMPLEMENTATIONS:
             table[name].append(Implementation("native", run, derive, accepts))
     for name, rows in table.items():
         reference = Implementation("numpy", getattr(ops, name), getattr(ops, f"{name}_backward"), _accepts_everything)
         rows.append(reference)
     return table
-
-
-def _native_rows() -> list[tuple[str, Callable, Callable, Callable[..., bool]]]:
-    kernels = _kernels()
-    return [] if kernels is None else kernels.IMPLEMENTATIONS
 
 
 @cache

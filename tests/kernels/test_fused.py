@@ -147,7 +147,7 @@ def test_a_tail_behind_another_convolution_equals_the_reference(
     rng = np.random.default_rng(0)
     x, kernel, bias = (rng.standard_normal(s, np.float32) for s in ((6, 13, 15, 24), kernel_shape, kernel_shape[3:]))
     block, block_backward, accepts = {
-        winograd: (composed.winograd_block, composed.winograd_block_backward, composed.accepts_winograd),
+        winograd: (composed.winograd_block, composed.parted_block_backward, composed.accepts_winograd),
         conv: (composed.any_block, composed.any_block_backward, composed.accepts_any),
     }[convolution]
     assert accepts(x, kernel, bias, **settings_, **tail)

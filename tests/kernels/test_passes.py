@@ -18,6 +18,7 @@ from ..ops.records import RECORDS, Record
 def native():
     with backend.using("native"):
         yield
+    backend.set_precision("float32")
 
 
 class OneOp:
@@ -120,13 +121,14 @@ def fresh(monkeypatch):
     monkeypatch.setattr(buffers, "_segments", [])
 
 
-@pytest.mark.parametrize("winograd", [True, False])
+@pytest.mark.parametrize("way", ["direct", "winograd", "bfloat16"])
 @pytest.mark.parametrize("threads", [1, 2, 3])
-def test_results_lie_where_others_lay_and_are_right(fresh, threads, winograd):
+def test_results_lie_where_others_lay_and_are_right(fresh, threads, way):
     before = get_num_threads(), winograd_enabled()
     try:
         set_num_threads(threads)
-        set_winograd(winograd)
+        set_winograd(way == "winograd")
+        backend.set_precision("bfloat16" if way == "bfloat16" else "float32")
         first = result(two_convolutions, large(0), 0)
         recorded = passes.Passes(two_convolutions)
         np.testing.assert_array_equal(result(recorded.write_down, large(0), 0)[0], first[0])

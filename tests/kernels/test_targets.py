@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 import pytest
 
-from pellucid.kernels import machine, moments, simd, transforms, transpose, windows
+from pellucid.kernels import machine, moments, simd, simd_bfloat16, transforms, transpose, windows
 from pellucid.kernels.assembly import module
 from pellucid.kernels.machine import Vectors
 
@@ -91,3 +91,15 @@ def test_every_function_becomes_an_object_file(target, table: Callable, monkeypa
     monkeypatch.setattr(machine, "assemble", assemble)
     table.__wrapped__()  # as it is behind what remembers it
     assert made.functions
+
+
+@pytest.mark.parametrize(
+    ("unit", "cpu", "instruction", "most"),
+    [("amx", "sapphirerapids", "tdpbf16ps", 4), ("avx512", "znver4", "vdpbf16ps", 16)],
+)
+def test_products_of_bfloat16_stay_in_the_registers(unit, cpu, instruction, most):
+    target = Target("x86_64-unknown-linux-gnu", cpu, Vectors(16, 32), instruction)
+    lines = target.assembly(simd_bfloat16.assembly(unit))
+    loop = inner_loop(lines[lines.index("product_2:") :], instruction)
+    assert sum(instruction in line for line in loop) >= most
+    assert not [line for line in loop if re.search(r"\(%rsp", line) and "mm" in line]

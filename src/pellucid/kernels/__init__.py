@@ -18,6 +18,7 @@ from . import (
     composed,
     concatenate,
     conv,
+    conv_bfloat16,
     dense,
     dropout,
     fused,
@@ -42,7 +43,7 @@ Implementation = tuple[str, Callable, Callable, Callable[..., bool]]
 IMPLEMENTATIONS: list[Implementation] = [
     ("conv2d", winograd.conv2d, winograd.conv2d_backward, winograd.accepts_conv2d),
     ("conv2d", conv.conv2d, conv.conv2d_backward, conv.accepts_conv2d),
-    ("conv2d_block", composed.winograd_block, composed.winograd_block_backward, composed.accepts_winograd),
+    ("conv2d_block", composed.winograd_block, composed.parted_block_backward, composed.accepts_winograd),
     ("conv2d_block", fused.conv2d_block, fused.conv2d_block_backward, fused.accepts_conv2d_block),
     ("conv2d_block", composed.any_block, composed.any_block_backward, composed.accepts_any),
     ("dense", dense.dense, dense.dense_backward, dense.accepts_dense),
@@ -90,6 +91,12 @@ IMPLEMENTATIONS: list[Implementation] = [
     ("gelu", activation.gelu, activation.gelu_backward, activation.accepts_elementwise),
 ]
 
+IN_BFLOAT16: list[Implementation] = [
+    ("conv2d", conv_bfloat16.conv2d, conv_bfloat16.conv2d_backward, conv_bfloat16.accepts_conv2d),
+    ("conv2d_block", composed.bfloat16_block, composed.parted_block_backward, composed.accepts_bfloat16),
+]
+"""Those that round what they multiply to 16 bits; they come first where that precision is asked for."""
+
 
 def settings() -> tuple[int, bool]:
     """What decides which kernels run, and how, beside the arrays."""
@@ -98,6 +105,7 @@ def settings() -> tuple[int, bool]:
 
 __all__ = [
     "IMPLEMENTATIONS",
+    "IN_BFLOAT16",
     "ahead",
     "augment",
     "bfloat16",

@@ -35,6 +35,7 @@ FOLLOWERS = {
         "winograd_loops._turn",
     ),
     "winograd_loops.transform_input": ("winograd_loops.transform_both", "winograd_loops.multiply_both"),
+    "bfloat16_loops.convolve": ("bfloat16_loops.transform", "bfloat16_loops.multiply", "bfloat16_loops.gather"),
     "depthwise._forward": ("depthwise._input_gradient", "depthwise._kernel_gradient"),
     "norm._statistics": ("norm._products", "norm._finish", "norm._derive"),
     "fused_norm._forward": ("fused_norm._products", "fused_norm._derive"),

@@ -59,6 +59,10 @@ class Function:
         """A pointer some floats further on."""
         return self.value(f"getelementptr float, ptr {pointer}, i64 {floats}", name)
 
+    def bytes(self, pointer: str, count: str | int, name: str = "") -> str:
+        """A pointer some bytes further on."""
+        return self.value(f"getelementptr i8, ptr {pointer}, i64 {count}", name)
+
     def count_down(self, counter: str, name: str, again: str, done: str) -> None:
         """The end of a loop that runs ``counter`` more times; the counter of the next turn gets a name."""
         following = self.value(f"sub i64 {counter}, 1", name)

@@ -1,13 +1,14 @@
-"""Fused convolutions by a convolution of another kind, Winograd's or a depthwise one, and ReLU and pooling behind it.
+"""Fused convolutions by a convolution of another kind, and ReLU and pooling behind it.
 
-What the convolution computes is written down before ReLU and pooling read it. With Winograd's convolution that is done for
-some images after others, so that it never leaves the caches: neither z on the way forward nor dz on the way back is ever
-there for the whole batch.
+What the convolution computes is written down before ReLU and pooling read it. With Winograd's convolution, and that in numbers of
+16 bits, this is done for some images after others, so that it never leaves the caches: neither z on the way forward nor dz on
+the way back is ever there for the whole batch. Depthwise and other convolutions do all of it at once.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from types import ModuleType
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -15,7 +16,7 @@ from numpy.typing import NDArray
 
 from ..ops import shape
 from ..ops.shape import Geometry, Padding, Pair
-from . import conv, tail, winograd
+from . import conv, conv_bfloat16, tail, winograd
 from .buffers import aligned
 from .jit import array_of
 from .simd import NO_FLOOR, RELU
@@ -32,7 +33,8 @@ class ComposedCache(NamedTuple):
     size: tuple[int, int]  # of what the convolution computed
 
 
-class WinogradCache(NamedTuple):
+class PartedCache(NamedTuple):
+    way: ModuleType
     x: NDArray[np.float32]
     kernel: NDArray[np.float32]
     has_bias: bool
@@ -63,7 +65,23 @@ def accepts_winograd(*arrays: Any, **settings: Any) -> bool:
     return _accepts(winograd.accepts_conv2d, *arrays, **settings)
 
 
-def winograd_block(
+def accepts_bfloat16(*arrays: Any, **settings: Any) -> bool:
+    """What the convolution in numbers of 16 bits accepts, with ReLU or no activation."""
+    return _accepts(conv_bfloat16.accepts_conv2d, *arrays, **settings)
+
+
+def winograd_block(*arrays: Any, **settings: Any) -> tuple[NDArray, PartedCache]:
+    """``ops.conv2d_block`` with Winograd's convolution."""
+    return _parted_block(winograd, *arrays, **settings)
+
+
+def bfloat16_block(*arrays: Any, **settings: Any) -> tuple[NDArray, PartedCache]:
+    """``ops.conv2d_block`` with the convolution in numbers of 16 bits."""
+    return _parted_block(conv_bfloat16, *arrays, **settings)
+
+
+def _parted_block(
+    way: ModuleType,
     x: NDArray,
     kernel: NDArray,
     bias: NDArray | None = None,
@@ -77,8 +95,8 @@ def winograd_block(
     pool_size: Pair = 2,
     pool_strides: Pair | None = None,
     pool_padding: Padding = "valid",
-) -> tuple[NDArray, WinogradCache]:
-    """``ops.conv2d_block`` with Winograd's convolution."""
+) -> tuple[NDArray, PartedCache]:
+    """The block by a convolution that can be done for some images after others; ``way`` is the file it is written in."""
     geo = shape.conv_geometry(x.shape, kernel.shape, strides=strides, padding=padding, dilation=dilation, groups=groups)
     x, kernel = array_of(x), array_of(kernel)
     z_shape = len(x), *geo.output, kernel.shape[3]
@@ -87,44 +105,43 @@ def winograd_block(
     codes = tail.new_codes(after, z_shape, y.shape)
     if pool is None:  # ReLU is done on the way to memory
         floor = RELU if after.relu else NO_FLOOR
-        winograd.convolution(kernel, z_shape, geo)(x, bias, y, floor)
+        way.convolution(kernel, z_shape, geo)(x, bias, y, floor)
     else:
-        parts = list(_parts(z_shape))
+        parts = list(_parts(way, z_shape))
         z = aligned((parts[0].stop, *z_shape[1:]))
-        convolve = winograd.convolution(kernel, z.shape, geo)
+        convolve = way.convolution(kernel, z.shape, geo)
         for part in parts:
             here = z[: part.stop - part.start]
             convolve(x[part], bias, here)
             tail.forward_into(y[part], _of(codes, part), here, after)
     kept = y if after.relu and pool is None else None
-    return y, WinogradCache(x, kernel, bias is not None, geo, kept, codes, after)
+    return y, PartedCache(way, x, kernel, bias is not None, geo, kept, codes, after)
 
 
-def winograd_block_backward(
-    dy: NDArray, cache: WinogradCache, *, input_gradient: bool = True
+def parted_block_backward(
+    dy: NDArray, cache: PartedCache, *, input_gradient: bool = True
 ) -> tuple[NDArray | None, NDArray, NDArray | None]:
     """Back through pooling, activation and convolution: dx (or None), dkernel, dbias (or None)."""
-    x, kernel, has_bias, geo, y, codes, after = cache
+    way, x, kernel, has_bias, geo, y, codes, after = cache
     dy = array_of(dy)
     z_shape = len(x), *geo.output, kernel.shape[3]
-    parts = list(_parts(z_shape)) if after.relu or after.pool else [slice(0, len(x))]
+    parts = list(_parts(way, z_shape)) if after.relu or after.pool else [slice(0, len(x))]
     dx = aligned(x.shape) if input_gradient else None
-    sums = winograd.KernelGradient(kernel.shape, geo)
+    sums = way.KernelGradient(kernel.shape, geo, has_bias)
     if dx is not None:
-        derive = winograd.input_gradient_of(kernel, (parts[0].stop, *x.shape[1:]), geo)
+        derive = way.input_gradient_of(kernel, (parts[0].stop, *x.shape[1:]), geo)
     for part in parts:
         dz = tail.backward(dy[part], None if y is None else y[part], _of(codes, part), after, geo.output)
         if dx is not None:
             derive(dz, None, dx[part])
         sums.add(x[part], dz)
         del dz  # its place is free for the next one
-    dkernel, dbias = sums.result()
-    return dx, dkernel, dbias if has_bias else None
+    return dx, *sums.result()
 
 
-def _parts(z_shape: tuple[int, ...]) -> Iterator[slice]:
+def _parts(way: ModuleType, z_shape: tuple[int, ...]) -> Iterator[slice]:
     """Images that are done at once, in parts of which the first is among the largest."""
-    n, together = z_shape[0], winograd.images_together((z_shape[1], z_shape[2]))
+    n, together = z_shape[0], way.images_together((z_shape[1], z_shape[2]))
     most = max(1, PART_FLOATS // (z_shape[1] * z_shape[2] * z_shape[3]))
     most = max(1, round(most / together)) * together if most > together / 2 else most
     for first in range(0, n, most):

@@ -6,6 +6,7 @@ LLVM is loaded only to make machine code.
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import functools
 import os
 import platform
@@ -18,6 +19,7 @@ from ..errors import PellucidError
 from . import cache, objects
 
 FLOAT_BYTES = 4
+ARCH_PRCTL, REQUEST_PERMISSION, TILE_DATA = 158, 0x1023, 18  # a system call, and what to ask it for
 OBJECT_FILES = b"\x7fELF", b"\xcf\xfa\xed\xfe", b"\x64\x86", b"\x64\xaa"  # how they begin on Linux, macOS and Windows
 
 
@@ -69,6 +71,23 @@ def vectors() -> Vectors:
         if wanted <= features():
             return _PLANS[lanes]
     return _PLANS[1]
+
+
+@functools.cache
+def multiplies_bfloat16(unit: str) -> bool:
+    """Whether this CPU has this unit, ``"amx"`` or ``"avx512"``, and this process may use it: Linux wants to be asked for AMX."""
+    if vectors().lanes != 16:
+        return False
+    if unit == "amx":
+        return {"amx_tile", "amx_bf16", "avx512_bf16"} <= features() and _allowed_tiles()
+    return bool({"avx512_bf16", "avx512bf16"} & features())
+
+
+def _allowed_tiles() -> bool:
+    """Ask the operating system for the tiles; it gives them to all threads, also to those that are there."""
+    if platform.system() != "Linux" or platform.machine() != "x86_64":
+        return False
+    return ctypes.CDLL(None).syscall(ARCH_PRCTL, REQUEST_PERMISSION, TILE_DATA) == 0
 
 
 @functools.cache

@@ -77,22 +77,21 @@ def accepts_conv2d(
         and conv.accepts_conv2d(x, kernel, bias)
         and groups == 1
         and kernel.shape[:2] == (3, 3)
-        and _ones(strides)
-        and _ones(dilation)
-        and _pays(
-            x.shape,
-            kernel.shape,
-            padding if isinstance(padding, str | int) else tuple(map(_plain, padding)),
-            current.lasting,
-        )
+        and ones(strides)
+        and ones(dilation)
+        and _pays(x.shape, kernel.shape, hashable(padding), current.lasting)
     )
 
 
-def _plain(side: object) -> object:
-    return tuple(side) if isinstance(side, list) else side
+def hashable(padding: Padding) -> Padding:
+    """The same padding without lists."""
+    if isinstance(padding, str | int):
+        return padding
+    return tuple(tuple(side) if isinstance(side, list) else side for side in padding)  # type: ignore[return-value]
 
 
-def _ones(value: Pair) -> bool:
+def ones(value: Pair) -> bool:
+    """Whether a setting is one in both directions."""
     return value == 1 or tuple(np.ravel(value)) == (1, 1)
 
 
@@ -149,10 +148,9 @@ def conv2d_backward(
         input_gradient_of(kernel, dx.shape, geo)(dy, None, dx)
     if not kernel_gradient:
         return dx, None, conv.bias_gradient(dy) if has_bias else None
-    sums = KernelGradient(kernel.shape, geo)
+    sums = KernelGradient(kernel.shape, geo, has_bias)
     sums.add(x, dy)
-    dkernel, dbias = sums.result()
-    return dx, dkernel, dbias if has_bias else None
+    return dx, *sums.result()
 
 
 def convolution(kernel: NDArray, y_shape: tuple[int, ...], geo: Geometry) -> Convolution:
@@ -232,9 +230,10 @@ def group_lines(lines: int, across: int) -> int:
 
 
 class KernelGradient:
-    """dkernel and dbias, summed up over images that come some at a time, the most at first."""
+    """dkernel and, if it is asked for, dbias, summed up over images that come some at a time, the most at first."""
 
-    def __init__(self, kernel_shape: tuple[int, ...], geo: Geometry) -> None:
+    def __init__(self, kernel_shape: tuple[int, ...], geo: Geometry, has_bias: bool) -> None:
+        self.has_bias = has_bias
         self.kernel_shape, self.geo, self.m = kernel_shape, geo, tile_size(geo.output)
         self.ci, self.co = _whole(kernel_shape[2]), _whole(kernel_shape[3])
         self.vectors = panel_vectors(self.co, rows=kernel_shape[2])
@@ -264,7 +263,7 @@ class KernelGradient:
         if first:
             self.parts = min(self.parts, total)
             self.products = aligned((self.parts, squares, self.kernel_shape[2], co))
-            self.sums = zeros((self.parts if self.apart else CHUNKS, co))
+            self.sums = zeros((self.parts if self.apart else CHUNKS, co if self.has_bias else 0))
         if self.apart:
             parts = min(total, self.parts)
             lines = max(1, min(TILES // across, -(-total // parts)))
@@ -291,8 +290,8 @@ class KernelGradient:
                 (end - start) * across, constants, int(first and start == 0),
             )  # fmt: skip
 
-    def result(self) -> tuple[NDArray, NDArray]:
-        """dkernel and dbias."""
+    def result(self) -> tuple[NDArray, NDArray | None]:
+        """dkernel, dbias (or None)."""
         dkernel = aligned(self.kernel_shape)
         loops.transform_back(self.products, dkernel, self.m)
-        return dkernel, sum_parts(self.sums)[: self.kernel_shape[3]]
+        return dkernel, sum_parts(self.sums)[: self.kernel_shape[3]] if self.has_bias else None

@@ -229,13 +229,13 @@ def transform_weights(weights: NDArray, transformed: NDArray, m: int, vectors: i
 
 @kernel(TEAM, INT, TABLE, IN4, OUT4, INT)
 def _turn(team, chunks, functions, weights, turned, lines):
-    """turned[i, j, co, ci] = weights[2 - i, 2 - j, ci, co]; one chunk is ``lines`` input channels of one tap."""
-    inputs, outputs = weights.shape[2], weights.shape[3]
+    """turned[i, j, co, ci] = weights[KH - 1 - i, KW - 1 - j, ci, co]; one chunk is ``lines`` input channels of one tap."""
+    taps, inputs, outputs = weights.shape[0] * weights.shape[1], weights.shape[2], weights.shape[3]
     strips = (inputs + lines - 1) // lines
     chunk = next_chunk(team)
     while chunk < chunks:
         tap, first = chunk // strips, chunk % strips * lines
-        source = address(weights) + 4 * ((8 - tap) * inputs + first) * outputs
+        source = address(weights) + 4 * ((taps - 1 - tap) * inputs + first) * outputs
         target = address(turned) + 4 * (tap * inputs * outputs + first)
         transpose(functions, source, outputs, target, inputs, min(lines, inputs - first), outputs)
         chunk = next_chunk(team)
@@ -244,7 +244,8 @@ def _turn(team, chunks, functions, weights, turned, lines):
 def turn(weights: NDArray) -> NDArray:
     """(KH, KW, CI, CO) -> (KH, KW, CO, CI), rotated by half a turn."""
     turned = aligned((*weights.shape[:2], weights.shape[3], weights.shape[2]))
-    parallel_for(_turn, 9 * -(-weights.shape[2] // 64), transposing(), weights, turned, 64)
+    taps = weights.shape[0] * weights.shape[1]
+    parallel_for(_turn, taps * -(-weights.shape[2] // 64), transposing(), weights, turned, 64)
     return turned
 
 
