@@ -50,7 +50,11 @@ def parser(description: str | None, *, networks: list[str] | None = None, runs: 
 def add_torch_options(options: argparse.ArgumentParser) -> None:
     """How PyTorch takes part."""
     options.add_argument("--compiled", action="store_true", help="PyTorch through torch.compile too")
-    options.add_argument("--bfloat16", action="store_true", help="PyTorch in bfloat16 (autocast) against our float32")
+    options.add_argument(
+        "--bfloat16",
+        action="store_true",
+        help="PyTorch in bfloat16 (autocast) against our float32; training steps against our bfloat16 too",
+    )
     options.add_argument("--malloc", choices=("default", "tuned"), default="default", help="the C library's settings")
 
 

@@ -3,11 +3,12 @@
     python benchmarks/layers.py
     python benchmarks/layers.py --layers 16x16:128-128 8x8:256-256 --batch 128 --malloc tuned
 
-Every layer runs forward and backward, directly and, where it is taken, by Winograd's algorithm, in turns with PyTorch in both of
-its memory formats: "backward" is both gradients, dw the gradient to the kernel alone, as in the first layer of a network; dx is
-what is left of backward without dw. GFLOP/s count the operations of direct convolution, so that Winograd's, which needs a
-quarter of them, can be above the peak. The peak is measured in the same run. At the end stand the errors of all kinds of
-kernels against float64.
+Every layer runs forward and backward, directly and, where they are taken, by Winograd's algorithm and in bfloat16 by the CPU's
+own products, in turns with PyTorch in both of its memory formats, and in bfloat16 where ours is: "backward" is both gradients,
+dw the gradient to the kernel alone, as in the first layer of a network; dx is what is left of backward without dw. Ours take
+and give float32 in all cases, PyTorch's in bfloat16 takes and gives bfloat16. GFLOP/s count the operations of direct
+convolution, so that Winograd's, which needs a quarter of them, can be above the peak, which is that of float32, measured in
+the same run. At the end stand the errors of all kinds of kernels against float64.
 """
 
 from __future__ import annotations
@@ -30,9 +31,10 @@ LAYERS = [
     "32x32:3-16", "32x32:3-32", "32x32:3-64", "31x31:3-64", "32x32:16-32", "31x31:24-64", "32x32:32-64", "32x32:64-128",
     "16x16:32-64", "16x16:64-64", "16x16:128-128", "15x15:64-64", "15x15:64-256", "8x8:256-256", "7x7:256-256", "3x3:256-256",
 ]  # fmt: skip
+WAYS, REDUCED = ("direct", "Winograd", "bfloat16"), "PyTorch bfloat16"
 TASKS = ("forward", "backward", "dw", "dx")
 GRADIENTS = {"forward": 1, "backward": 2, "dw": 1, "dx": 1}  # how often the operations of one pass
-WRONG = 1e-4  # of the largest number: more is no rounding
+WRONG, WRONG_IN_BFLOAT16 = 1e-4, 2e-2  # of the largest number: more is no rounding
 
 # (images, kernel, settings), a kind of kernel each
 KINDS: dict[str, tuple[tuple[int, ...], tuple[int, ...], dict[str, Any]]] = {
@@ -60,17 +62,19 @@ def forward(way: str, x: np.ndarray, kernel: np.ndarray, **settings: Any) -> tup
     """The convolution by one of our ways, and what its gradients need."""
     from pellucid import kernels
 
-    before = kernels.winograd_enabled()
+    before = kernels.winograd_enabled(), backend.get_precision()
     kernels.set_winograd(way == "Winograd")
+    backend.set_precision("bfloat16" if way == "bfloat16" else "float32")
     try:
         return backend.forward("conv2d", x, kernel, **settings)
     finally:
-        kernels.set_winograd(before)
+        kernels.set_winograd(before[0])
+        backend.set_precision(before[1])
 
 
-def takes_winograd(saved: Any) -> bool:
-    """Whether Winograd's algorithm was taken."""
-    return saved.implementation.forward.__module__.endswith("winograd")
+def takes(way: str, saved: Any) -> bool:
+    """Whether this way was taken: there always is a direct one."""
+    return way == "direct" or saved.implementation.forward.__module__.endswith(way.lower())
 
 
 # Errors --------------------------------------------------------------------------------------------------------------
@@ -85,9 +89,9 @@ def errors(x_shape: tuple[int, ...], kernel_shape: tuple[int, ...], **settings: 
         dy = dy.astype(np.float32).astype(np.float64)
         exact = (y, *backend.backward(dy, saved)[:2])
     found = {}
-    for way in ("direct", "Winograd"):
+    for way in WAYS:
         y, saved = forward(way, x, kernel, **settings)
-        if way == "direct" or takes_winograd(saved):
+        if takes(way, saved):
             ours = (y, *backend.backward(dy.astype(np.float32), saved)[:2])
             pairs = zip(("forward", "dx", "dw"), ours, exact, strict=True)
             found[way] = {task: float(np.abs(a - b).max() / np.abs(b).max()) for task, a, b in pairs}
@@ -98,9 +102,9 @@ def errors(x_shape: tuple[int, ...], kernel_shape: tuple[int, ...], **settings: 
 
 
 def ours(way: str, x: np.ndarray, kernel: np.ndarray, dy: np.ndarray) -> dict[str, Callable[[], object]]:
-    """The three calls that are timed; none if Winograd's algorithm is not taken here."""
+    """The three calls that are timed; none if this way is not taken here."""
     _, saved = forward(way, x, kernel, padding="same")
-    if way == "Winograd" and not takes_winograd(saved):
+    if not takes(way, saved):
         return {}
     calls: dict[str, Callable[[], object]] = {
         "forward": lambda: forward(way, x, kernel, padding="same"),
@@ -109,12 +113,15 @@ def ours(way: str, x: np.ndarray, kernel: np.ndarray, dy: np.ndarray) -> dict[st
     return calls | ({"backward": lambda: backend.backward(dy, saved)} if x.shape[3] > 3 else {})
 
 
-def theirs(memory_format: Any, x: np.ndarray, kernel: np.ndarray, dy: np.ndarray) -> dict[str, Callable[[], object]]:
+def theirs(
+    memory_format: Any, x: np.ndarray, kernel: np.ndarray, dy: np.ndarray, *, bfloat16: bool = False
+) -> dict[str, Callable[[], object]]:
     """The same in PyTorch."""
     import torch
 
     def tensor(a: np.ndarray, *axes: int) -> torch.Tensor:
-        return torch.from_numpy(a).permute(axes).contiguous(memory_format=memory_format)
+        kind = torch.bfloat16 if bfloat16 else torch.float32
+        return torch.from_numpy(a).permute(axes).to(kind).contiguous(memory_format=memory_format)
 
     images, weights, upstream = tensor(x, 0, 3, 1, 2), tensor(kernel, 3, 2, 0, 1), tensor(dy, 0, 3, 1, 2)
 
@@ -138,13 +145,16 @@ def measure(name: str, options: argparse.Namespace) -> dict[str, Any]:
     height, width, ci, co = parse(name)
     x, kernel = arrays_of((options.batch, height, width, ci), (3, 3, ci, co))
     dy = np.random.default_rng(1).standard_normal((options.batch, height, width, co), np.float32)
-    calls = {way: ours(way, x, kernel, dy) for way in ("direct", "Winograd")}
+    calls = {way: ours(way, x, kernel, dy) for way in WAYS}
     calls |= {f"PyTorch {label}": theirs(layout, x, kernel, dy) for label, layout in modules.FORMATS.items()}
+    if calls["bfloat16"]:
+        formats = modules.FORMATS.items()
+        calls |= {f"{REDUCED} {label}": theirs(layout, x, kernel, dy, bfloat16=True) for label, layout in formats}
     wanted = calls["PyTorch NCHW"]["forward"]().permute(0, 2, 3, 1).numpy()
-    for way in ("direct", "Winograd"):
+    for way in WAYS:
         if calls[way]:
             error = float(np.abs(calls[way]["forward"]()[0] - wanted).max() / np.abs(wanted).max())
-            if not error <= WRONG:
+            if not error <= (WRONG_IN_BFLOAT16 if way == "bfloat16" else WRONG):
                 return {"refused": f"the outputs differ by {error:.1e} ({way})"}
     flat = {f"{way} {task}": call for way, tasks in calls.items() for task, call in tasks.items()}
     with torch.inference_mode():
@@ -157,14 +167,23 @@ def measure(name: str, options: argparse.Namespace) -> dict[str, Any]:
 
 
 def compare(task: str, times: dict[str, list[float]], gflop: float) -> dict[str, Any]:
-    """Times and rates of all ways, and how many times quicker ours are than PyTorch's quicker memory format."""
+    """Times and rates of all ways, and how many times quicker ours are than PyTorch in its quicker format, in that precision."""
     of = {key.removesuffix(f" {task}"): np.array(s) for key, s in times.items() if key.endswith(f" {task}")}
-    best = min((way for way in of if way.startswith("PyTorch")), key=lambda way: float(np.median(of[way])))
+
+    def quickest(ways: list[str]) -> str:
+        return min(ways, key=lambda way: float(np.median(of[way])))
+
+    reduced = [way for way in of if way.startswith(REDUCED)]
+    best = quickest([way for way in of if way.startswith("PyTorch") and way not in reduced])
+    rivals = {way: best for way in WAYS if way in of}
+    if reduced:
+        rivals["bfloat16"] = quickest(reduced)
     return {
         "milliseconds": {way: timing.spread(1e3 * values) for way, values in of.items()},
         "gflops": {way: timing.spread(gflop / values) for way, values in of.items()},
         "best": best,
-        "ratios": {way: timing.spread(of[best] / of[way]) for way in ("direct", "Winograd") if way in of},
+        "best_in_bfloat16": rivals.get("bfloat16"),
+        "ratios": {way: timing.spread(of[rival] / of[way]) for way, rival in rivals.items()},
     }
 
 
@@ -173,7 +192,9 @@ def difference(both: dict[str, Any], dw: dict[str, Any], gflop: float) -> dict[s
     medians = {way: ms["median"] - dw["milliseconds"][way]["median"] for way, ms in both["milliseconds"].items()}
     left = {way: ms for way, ms in medians.items() if ms > 0.1 * both["milliseconds"][way]["median"]}
     rates = {way: {"median": float(f"{1e3 * gflop / ms:.4g}")} for way, ms in left.items()}
-    return {"milliseconds": {way: {"median": ms} for way, ms in left.items()}, "gflops": rates, "best": both["best"]}
+    times = {way: {"median": ms} for way, ms in left.items()}
+    best = {name: both[name] for name in ("best", "best_in_bfloat16")}
+    return {"milliseconds": times, "gflops": rates, **best}
 
 
 def parse(name: str) -> tuple[int, int, int, int]:
@@ -198,8 +219,8 @@ def line(row: dict[str, Any]) -> str:
 
 
 def ways(found: dict[str, Any]) -> tuple[str, ...]:
-    """What stands side by side: ours, and PyTorch's quicker memory format."""
-    return "direct", "Winograd", found["best"]
+    """What stands side by side: ours, and PyTorch's quicker memory format in each precision."""
+    return *WAYS, found["best"], found["best_in_bfloat16"] or REDUCED
 
 
 def table(result: Result) -> Any:
@@ -208,12 +229,12 @@ def table(result: Result) -> Any:
 
     peak, batch = result["peak"]["gflops"], result["settings"]["batch"]
     shown = Table(title=f"3x3 convolutions, batches of {batch}: GFLOP/s and share of the peak, {peak:.0f} GFLOP/s")
-    for heading in ("layer", "", "direct", "Winograd", "PyTorch", "direct, quicker by", "Winograd, quicker by"):
+    for heading in ("layer", "", *WAYS, "PyTorch", REDUCED, *(f"{way}, quicker by" for way in WAYS)):
         shown.add_column(heading, justify="left" if heading in ("layer", "") else "right")
     for row in result["layers"]:
         for task, found in row.get("tasks", {}).items():
             rates = [found["gflops"].get(way, {}).get("median") for way in ways(found)]
-            ratios = [found.get("ratios", {}).get(way) for way in ("direct", "Winograd")]
+            ratios = [found.get("ratios", {}).get(way) for way in WAYS]
             shown.add_row(
                 row["layer"] if task == "forward" else "",
                 task,

@@ -3,7 +3,7 @@
     python benchmarks/training.py                                    # every network of the zoo, batches of 64
     python benchmarks/training.py --networks resnet9 --batch 128 --runs 9
     python benchmarks/training.py --malloc tuned --compiled          # PyTorch with all it can do
-    python benchmarks/training.py --bfloat16                         # our float32 against PyTorch's bfloat16
+    python benchmarks/training.py --bfloat16                         # our float32, and our bfloat16, against PyTorch's bfloat16
 
 Both libraries live in one process with the same number of threads and take turns; PyTorch runs in both of its memory formats,
 and the ratio is taken against the quicker one. A network is timed only after its numbers were found equal. The ratio is the

@@ -18,8 +18,10 @@ import harness
 import torch
 
 import layers
+from pellucid import backend
 from pellucid.benchmark import inference, networks, receipt, timing, training
 from pellucid.benchmark.pytorch import check
+from pellucid.kernels import simd_bfloat16
 
 torch.set_num_threads(1)  # its idle workers would be in the way
 
@@ -119,8 +121,11 @@ def test_layers_are_measured_in_all_ways():
     assert row["gflop"] == pytest.approx(2e-9 * 4 * 17 * 16 * 9 * 16 * 16)
     for task in ("forward", "backward", "dw"):
         found = row["tasks"][task]
-        assert list(found["gflops"]) == ["direct", "Winograd", "PyTorch NCHW", "PyTorch channels-last"]
-        assert list(found["ratios"]) == ["direct", "Winograd"]
+        assert list(found["gflops"])[:2] == ["direct", "Winograd"]
+        assert {"PyTorch NCHW", "PyTorch channels-last"} < set(found["gflops"])
+        here = ["bfloat16"] if simd_bfloat16.unit() == "amx" else []
+        assert list(found["ratios"]) == ["direct", "Winograd", *here]
+        assert ("PyTorch bfloat16 NCHW" in found["gflops"]) == bool(here)
     first = layers.measure("9x9:3-8", options)
     assert list(first["tasks"]) == ["forward", "dw"]  # nobody needs dx of a first layer
     assert "Winograd" not in first["tasks"]["forward"]["gflops"]
@@ -133,11 +138,12 @@ def test_a_layer_whose_numbers_differ_is_not_timed(monkeypatch):
 
 def test_errors_are_those_of_the_way_that_was_asked_for():
     found = layers.errors((4, 16, 16, 16), (3, 3, 16, 16), padding="same")
-    assert list(found) == ["direct", "Winograd"]
+    assert list(found) == ["direct", "Winograd", *(["bfloat16"] if simd_bfloat16.unit() == "amx" else [])]
     assert found["direct"] != found["Winograd"]
-    for way in found.values():
-        assert list(way) == ["forward", "dx", "dw"]
-        assert all(0 < error < 1e-5 for error in way.values())
+    for way, of in found.items():
+        assert list(of) == ["forward", "dx", "dw"]
+        low, high = (1e-4, 1e-2) if way == "bfloat16" else (0, 1e-5)
+        assert all(low < error < high for error in of.values())
     assert list(layers.errors((2, 6, 6, 4), (3, 3, 4, 4), strides=2)) == ["direct"]
 
 
@@ -155,6 +161,15 @@ def test_a_network_whose_numbers_differ_is_not_timed(monkeypatch):
     row = training.measure("lenet5", batch=2)
     assert row["refused"] == "planted"
     assert "milliseconds" not in row
+
+
+def test_beside_bfloat16_ours_takes_part_in_both_precisions():
+    row = training.measure("cnn1_avg", batch=2, runs=1, seconds=1e-6, bfloat16=True)
+    assert set(row["milliseconds"]) == {"pellucid", "PyTorch bfloat16 NCHW", "PyTorch bfloat16 channels-last"}
+    assert row["in_bfloat16"]["milliseconds"]["median"] > 0
+    assert row["in_bfloat16"]["ratio"] != row["ratio"]
+    assert "in bfloat16" in training.line(row)
+    assert backend.get_precision() == "float32"
 
 
 def test_answers_that_differ_are_not_timed(monkeypatch):

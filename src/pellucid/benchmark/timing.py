@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-OURS = "pellucid"
+OURS, OURS_IN_BFLOAT16 = "pellucid", "pellucid bfloat16"
 REST = 0.03  # seconds in front of each turn: idle threads of the other libraries stop watching for work and leave their cores
 Contenders = Mapping[str, Callable[[], object]]
 

@@ -26,7 +26,8 @@ def measure(
     """Check and time one network (see ``networks.network``); a row of the result.
 
     Every one of ``runs`` rounds gives each side as many steps as take the quickest about ``seconds``. ``bfloat16`` lets PyTorch
-    compute in that, ``compiled`` lets it take part through ``torch.compile`` as well.
+    compute in that, and adds how pellucid does in it as ``in_bfloat16``; ``compiled`` lets PyTorch take part through
+    ``torch.compile`` as well.
     """
     from .pytorch import check, contenders
 
@@ -44,14 +45,23 @@ def measure(
         return about | {"refused": str(error)}
     ways = contenders.training(model, x, y, bfloat16=bfloat16, compiled=compiled)
     times, calls = timing.interleave(ways, runs, seconds=seconds)
+    reduced = times.pop(timing.OURS_IN_BFLOAT16, None)
     compared = timing.compare(times)
+    if reduced is not None:
+        result = timing.compare(times | {timing.OURS: reduced})
+        about["in_bfloat16"] = {
+            "milliseconds": result["milliseconds"][timing.OURS],
+            "ratio": result["ratio"],
+            "quartiles": result["quartiles"],
+        }
     rates = {way: round(1e3 * batch / ms["median"]) for way, ms in compared["milliseconds"].items()}
     return about | {"errors": errors, "steps_per_round": calls, **compared, "images_per_second": rates}
 
 
 def line(row: dict[str, Any]) -> str:
     """A row in a few words."""
-    return f"{times_x(row)} of {row['best']}, {row['images_per_second']['pellucid']:,} images/s"
+    reduced = f", in bfloat16 {times_x(row['in_bfloat16'])}" if "in_bfloat16" in row else ""
+    return f"{times_x(row)} of {row['best']}, {row['images_per_second']['pellucid']:,} images/s{reduced}"
 
 
 def table(result: Result) -> Any:
