@@ -2,7 +2,7 @@
 
     python benchmarks/recipes.py --data-dir data --presets 1min 5min --seeds 0 1 2
     python benchmarks/recipes.py --data-dir data --pace          # how long they take, on a machine that does nothing else
-    python benchmarks/recipes.py --data-dir data --presets 1min --precision bfloat16
+    python benchmarks/recipes.py --data-dir data --presets 1min --precision bfloat16 --output results/recipes-bfloat16.json
     python benchmarks/recipes.py --runs runs/a runs/b            # accuracies of runs that were trained by hand
     python benchmarks/recipes.py --figure                        # results/recipes.json -> results/recipes.png
 
@@ -153,12 +153,16 @@ def main() -> int:
     options.add_argument("--pace", action="store_true", help="only measure images a second")
     options.add_argument("--runs", nargs="+", type=Path, default=[], metavar="FOLDER", help="take in finished runs")
     options.add_argument("--figure", action="store_true", help="only print and draw what was measured")
+    options.add_argument(
+        "--output", type=Path, default=RESULT, metavar="FILE", help="of another machine: no figure is drawn"
+    )
     chosen = options.parse_args()
-    result = {"runs": [], "pace": {}} | (json.loads(RESULT.read_text(encoding="utf-8")) if RESULT.is_file() else {})
+    file = chosen.output
+    result = {"runs": [], "pace": {}} | (json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {})
     presets = chosen.presets or names(chosen.source)
 
     def keep() -> None:
-        RESULT.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+        file.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
 
     for folder in chosen.runs:
         result["runs"].append(row(folder))
@@ -184,7 +188,8 @@ def main() -> int:
         if found := mean(result, preset, trained_on):
             accuracy = f"{found.accuracy:.2f} % ± {found.spread:.2f} over {found.runs} runs"
             print(f"{preset}, {trained_on:,} images: {accuracy}, {found.minutes:.1f} minutes")
-    draw(result, RESULT.with_suffix(".png"))
+    if file == RESULT:
+        draw(result, RESULT.with_suffix(".png"))
     return 0
 
 

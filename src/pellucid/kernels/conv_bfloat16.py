@@ -42,7 +42,7 @@ from .threads import parallel_for, zeros
 from .winograd_loops import turn
 
 GRID_FLOATS = 1 << 16  # words of a grid that stay in the second-level cache
-CHUNKS = 16  # at least so many where there are as many images
+CHUNKS, LEAST_LINES = 16, 4  # at least so many where there are as many images or so many lines of a band
 TOGETHER = 1 << 14  # positions that are transformed before they are multiplied
 PARTS = 16  # chunks of that product, at least
 CHANNELS = 16  # of either side, from which on it pays: below, most of a tile would be zeros
@@ -173,7 +173,8 @@ class Convolution:
         grid, ci, (height, width) = self.grid, self.ci, self.output
         most = max(1, 2 * GRID_FLOATS // (grid.pitch * ci))  # lines of a grid
         images = max(1, min(most // grid.lines, -(-len(x) // CHUNKS)))
-        band = height if images > 1 else min(height, max(1, most - self.kh + 1))
+        shared = max(LEAST_LINES, -(-height * len(x) // CHUNKS))  # among threads, where there are few images
+        band = height if images > 1 else max(1, min(height, most - self.kh + 1, shared))
         end = ((images - 1) * grid.lines + band - 1) * grid.pitch + width
         reach = -(-end // ROWS) * ROWS + (self.kh - 1) * grid.pitch + -(-self.steps * STEP // ci)
         rows = -(-reach // grid.pitch)
