@@ -162,6 +162,17 @@ def test_a_cpu_without_it_does_without(monkeypatch):
     assert [machine.multiplies_bfloat16.__wrapped__(name) for name in simd_bfloat16.UNITS] == [False, True]
 
 
+@pytest.mark.parametrize(
+    ("has", "amd", "wanted"),
+    [({"amx", "avx512"}, False, "amx"), ({"avx512"}, False, ""), ({"avx512"}, True, "avx512"), (set(), True, "")],
+)
+def test_the_unit_is_one_that_is_quicker_than_float32(monkeypatch, has, amd, wanted):
+    monkeypatch.delenv("PELLUCID_BFLOAT16", raising=False)
+    monkeypatch.setattr(machine, "multiplies_bfloat16", lambda name: name in has)
+    monkeypatch.setattr(machine, "cpu", lambda: "vendor_id : AuthenticAMD" if amd else "vendor_id : GenuineIntel")
+    assert simd_bfloat16.unit.__wrapped__() == wanted
+
+
 @pytest.mark.parametrize(("value", "wanted"), [("off", "''"), ("tpu", "wanted amx, avx512 or off")])
 def test_the_environment_chooses(value, wanted):
     code = "from pellucid.kernels import simd_bfloat16; print(repr(simd_bfloat16.unit()))"

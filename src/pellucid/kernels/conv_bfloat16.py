@@ -173,7 +173,8 @@ class Convolution:
         grid, ci, (height, width) = self.grid, self.ci, self.output
         most = max(1, 2 * GRID_FLOATS // (grid.pitch * ci))  # lines of a grid
         images = max(1, min(most // grid.lines, -(-len(x) // CHUNKS)))
-        shared = max(LEAST_LINES, -(-height * len(x) // CHUNKS))  # among threads, where there are few images
+        fill = max(LEAST_LINES, -(-2 * ROWS // grid.pitch))  # some tiles
+        shared = max(fill, -(-height * len(x) // CHUNKS))  # among threads, where there are few images
         band = height if images > 1 else max(1, min(height, most - self.kh + 1, shared))
         end = ((images - 1) * grid.lines + band - 1) * grid.pitch + width
         reach = -(-end // ROWS) * ROWS + (self.kh - 1) * grid.pitch + -(-self.steps * STEP // ci)

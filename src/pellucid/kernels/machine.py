@@ -83,11 +83,17 @@ def multiplies_bfloat16(unit: str) -> bool:
     return bool({"avx512_bf16", "avx512bf16"} & features())
 
 
+def is_amd() -> bool:
+    """Whether AMD made this CPU, by what Linux or LLVM calls it."""
+    return "AuthenticAMD" in cpu() or cpu().startswith("znver")
+
+
 def _allowed_tiles() -> bool:
     """Ask the operating system for the tiles; it gives them to all threads, also to those that are there."""
     if platform.system() != "Linux" or platform.machine() != "x86_64":
         return False
-    return ctypes.CDLL(None).syscall(ARCH_PRCTL, REQUEST_PERMISSION, TILE_DATA) == 0
+    numbers = map(ctypes.c_long, (ARCH_PRCTL, REQUEST_PERMISSION, TILE_DATA))
+    return ctypes.CDLL(None).syscall(*numbers) == 0
 
 
 @functools.cache
