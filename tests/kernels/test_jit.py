@@ -66,6 +66,31 @@ def test_a_process_that_finds_all_in_the_cache_never_loads_numba(tmp_path):
     assert run(str(tmp_path), TRAINING).splitlines() == [first, "False"]
 
 
+def test_a_numba_that_breaks_when_the_cache_is_not_enough_is_told_of(tmp_path):
+    code = """
+import builtins
+import numpy as np
+real = builtins.__import__
+def broken(name, *arguments):
+    if name.partition(".")[0] == "numba":
+        raise ImportError("numba is broken")
+    return real(name, *arguments)
+builtins.__import__ = broken
+from pellucid import PellucidError, backend
+x = np.ones((2, 3), np.float32)
+try:
+    backend.forward("relu", x)
+    backend.forward("dense", x, np.ones((3, 4), np.float32))
+except PellucidError as error:
+    print(error)
+"""
+    only_relu = "import numpy as np; from pellucid import backend; backend.forward('relu', np.ones((2, 3), np.float32))"
+    run(str(tmp_path), only_relu)
+    told = run(str(tmp_path), code)
+    assert "cannot be loaded: numba is broken" in told
+    assert "PELLUCID_BACKEND=numpy" in told
+
+
 def test_the_cache_holds_object_files_and_what_only_looks_whole_is_made_anew(tmp_path):
     run(str(tmp_path))
     files = sorted((tmp_path / "kernels").glob("*.bin"))

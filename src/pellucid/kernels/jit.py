@@ -21,6 +21,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy import ndarray
 
+from ..errors import PellucidError
 from . import ahead, cache, machine
 
 if not cache.filled():
@@ -119,8 +120,15 @@ class Kernel:
 
     def _compile(self) -> bytes:
         ahead.compiling(self.name)
-        from . import compiler
-
+        try:
+            from . import compiler
+        except (
+            ImportError
+        ) as error:  # for the first kernels the cache was enough: it is too late for NumPy to take over
+            raise PellucidError(
+                f"The kernel {self.name} is not in the cache yet, and Numba, which compiles it, cannot be loaded: {error}. "
+                "Install it again (pip install --force-reinstall numba), or do without kernels: PELLUCID_BACKEND=numpy."
+            ) from error
         return compiler.object_code(self.function, self.types)
 
     def block(self, *arguments: Any) -> bytes:
