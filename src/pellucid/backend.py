@@ -187,6 +187,12 @@ def get_precision() -> str:
     return _precision
 
 
+def bfloat16_unit() -> str:
+    """What multiplies bfloat16 in hardware: ``"amx"``, ``"avx512"``, or ``""`` where nothing does or nothing is compiled."""
+    kernels = _kernels() if _backend == "native" else None
+    return "" if kernels is None else str(kernels.simd_bfloat16.unit())
+
+
 def _rounded(x: Any) -> Any:
     kernels = _kernels() if _backend == "native" and x.dtype == np.float32 and x.size else None
     return (bfloat16 if kernels is None else kernels.bfloat16).rounded(x)

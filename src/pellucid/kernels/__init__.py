@@ -31,6 +31,7 @@ from . import (
     pool,
     recording,
     rescale,
+    simd_bfloat16,
     softmax,
     update,
     winograd,
@@ -116,6 +117,7 @@ __all__ = [
     "set_num_threads",
     "set_winograd",
     "settings",
+    "simd_bfloat16",
     "update",
     "winograd_enabled",
 ]
