@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from pellucid import backend, ops
-from pellucid.kernels import composed, conv_bfloat16, machine, simd_bfloat16, winograd
+from pellucid.kernels import composed, conv_bfloat16, machine, set_winograd, simd_bfloat16, winograd, winograd_enabled
 from pellucid.ops import fused as reference
 from pellucid.ops.bfloat16 import rounded
 
@@ -28,7 +28,10 @@ def unit(request, monkeypatch):
     simd_bfloat16.table.cache_clear()
     if not simd_bfloat16.unit():
         pytest.skip(f"this CPU does not multiply bfloat16 by {request.param}")
+    before = winograd_enabled()
+    set_winograd(False)  # which would take over where there are few channels
     yield request.param
+    set_winograd(before)
     simd_bfloat16.unit.cache_clear()
     simd_bfloat16.table.cache_clear()
 
@@ -127,11 +130,12 @@ def test_what_is_not_finite_stays_so(unit):
 
 
 def test_it_runs_where_it_is_asked_for_and_pays(unit):
+    set_winograd(True)
     x, kernel = np.ones((64, 16, 16, 32), np.float32), np.ones((5, 5, 32, 64), np.float32)
     accepts = conv_bfloat16.accepts_conv2d
     assert accepts(x, kernel, padding="same")
     assert accepts(x, kernel, padding=[2, 2])
-    assert accepts(x, kernel[:3, :3], padding="same") == (unit == "amx" or not winograd.winograd_enabled())
+    assert accepts(x, kernel[:3, :3], padding="same") == (unit == "amx")
     assert not accepts(x, kernel, strides=2)
     assert not accepts(x, kernel, dilation=2)
     assert not accepts(x, kernel, padding=5)
@@ -149,6 +153,25 @@ def test_it_runs_where_it_is_asked_for_and_pays(unit):
         assert ran["bfloat16"].implementation.precision == "bfloat16"
         assert not ran["bfloat16"].rounded  # beforehand, that is
         assert ran["float32"].implementation.precision == "float32"
+
+
+@pytest.mark.parametrize(
+    ("window", "channels", "size", "wanted"),
+    [(3, 32, 16, winograd), (3, 128, 16, conv_bfloat16), (5, 32, 16, conv_bfloat16), (3, 32, 1, conv_bfloat16)],
+)
+def test_the_gradient_to_few_weights_is_float32s_where_that_is_quicker(unit, window, channels, size, wanted):
+    set_winograd(True)
+    rng = np.random.default_rng(0)
+    x = rng.standard_normal((9, size, size, channels), np.float32)
+    kernel = rng.standard_normal((window, window, channels, channels), np.float32)
+    y, cache = conv_bfloat16.conv2d(x, kernel, padding="same")
+    chosen = conv_bfloat16.kernel_gradient_of(kernel.shape, cache.geometry, False)
+    assert type(chosen) is wanted.KernelGradient
+    found = conv_bfloat16.conv2d_backward(y, cache)[1]
+    exact = ops.conv2d_backward(
+        y.astype(np.float64), ops.conv2d(x.astype(np.float64), kernel.astype(np.float64), padding="same")[1]
+    )[1]
+    assert np.abs(found - exact).max() < (1e-5 if wanted is winograd else 1e-2) * np.abs(exact).max()
 
 
 def test_a_cpu_without_it_does_without(monkeypatch):

@@ -127,7 +127,7 @@ def parted_block_backward(
     z_shape = len(x), *geo.output, kernel.shape[3]
     parts = list(_parts(way, z_shape)) if after.relu or after.pool else [slice(0, len(x))]
     dx = aligned(x.shape) if input_gradient else None
-    sums = way.KernelGradient(kernel.shape, geo, has_bias)
+    sums = way.kernel_gradient_of(kernel.shape, geo, has_bias)
     if dx is not None:
         derive = way.input_gradient_of(kernel, (parts[0].stop, *x.shape[1:]), geo)
     for part in parts:

@@ -15,7 +15,8 @@ another for that: x is turned to (CI, positions), dy, with zeros at all position
 
     dkernel[i, j, ci, co] = Σ_p x[ci, p + i · pitch + j] · dy[p, co]
 
-All that lies between layers stays float32. What is not finite in x may spread to outputs nearby.
+That needs passes over x and dy that pay where there are many channels (``kernel_gradient_of``). All that lies between
+layers stays float32. What is not finite in x may spread to outputs nearby.
 """
 
 from __future__ import annotations
@@ -45,6 +46,7 @@ GRID_FLOATS = 1 << 16  # words of a grid that stay in the second-level cache
 CHUNKS, LEAST_LINES = 16, 4  # at least so many where there are as many images or so many lines of a band
 TOGETHER = 1 << 14  # positions that are transformed before they are multiplied
 PARTS = 16  # chunks of that product, at least
+MANY_WEIGHTS = 1 << 14  # of a tap, from which on the gradient to them pays
 CHANNELS = 16  # of either side, from which on it pays: below, most of a tile would be zeros
 
 
@@ -129,7 +131,7 @@ def conv2d_backward(
         input_gradient_of(kernel, dx.shape, geo)(dy, None, dx)
     if not kernel_gradient:
         return dx, None, conv.bias_gradient(dy) if has_bias else None
-    sums = KernelGradient(kernel.shape, geo, has_bias)
+    sums = kernel_gradient_of(kernel.shape, geo, has_bias)
     sums.add(x, dy)
     return dx, *sums.result()
 
@@ -145,6 +147,20 @@ def input_gradient_of(kernel: NDArray, dx_shape: tuple[int, ...], geo: Geometry)
         (taps - 1 - before, taps - 1 - after) for taps, (before, after) in zip(geo.window, geo.padding, strict=True)
     ]
     return Convolution(turn(kernel), geo.output, geo.input, (sides[0], sides[1]))
+
+
+def kernel_gradient_of(
+    kernel_shape: tuple[int, ...], geo: Geometry, has_bias: bool
+) -> KernelGradient | winograd.KernelGradient:
+    """The gradient to the kernel, to which images are added.
+
+    Turning x and dy takes the same time however many channels there are on the other side. Where these are few, float32's
+    products by Winograd's algorithm are quicker, and no less precise.
+    """
+    few = kernel_shape[2] * kernel_shape[3] < MANY_WEIGHTS and geo.window == (3, 3)
+    if few and winograd.winograd_enabled() and winograd.saved(geo.output) >= winograd.LEAST_SAVED:
+        return winograd.KernelGradient(kernel_shape, geo, has_bias)
+    return KernelGradient(kernel_shape, geo, has_bias)
 
 
 def images_together(size: tuple[int, int]) -> int:

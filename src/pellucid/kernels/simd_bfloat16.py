@@ -57,7 +57,7 @@ def unit() -> str:
     if wanted and wanted not in (*UNITS, "off"):
         raise PellucidError(f"PELLUCID_BFLOAT16 was {wanted!r}; wanted amx, avx512 or off.")
     if wanted:
-        return wanted if machine.multiplies_bfloat16(wanted) else ""
+        return wanted if wanted in UNITS and machine.multiplies_bfloat16(wanted) else ""
     quick = ["amx", *(["avx512"] if machine.is_amd() else [])]
     return next((name for name in quick if machine.multiplies_bfloat16(name)), "")
 

@@ -42,7 +42,7 @@ PARTS = 8  # of the sum dU
 PARTS_FLOATS = 36 * 64 * 128  # of dU, up to which each thread may have one of its own
 TOGETHER = 256  # tiles that are transformed before their products are shared out
 CHUNKS = 32
-LEAST_TILES = 64  # that are worth transforming the weights
+LEAST_TILES, LEAST_SAVED = 64, 1.3  # tiles that are worth transforming the weights; times fewer multiplications
 LASTING_TILES, LASTING_FLOATS = 4, 36 * 256 * 256  # and once they are transformed, unless reading them takes too long
 TILES = 56  # of a group: four times the tallest register tile of two vectors
 _enabled: bool | None = None
@@ -102,9 +102,14 @@ def _pays(x_shape: tuple[int, ...], kernel_shape: tuple[int, ...], padding: Padd
     ci, co = kernel_shape[2:]
     m = tile_size(geo.output)
     tiles = x_shape[0] * -(-geo.output[0] // m) * -(-geo.output[1] // m)
-    saved = 9 * x_shape[0] * geo.output[0] * geo.output[1] / (tiles * (m + 2) ** 2)
     least = LASTING_TILES if lasting and (m + 2) ** 2 * ci * co <= LASTING_FLOATS else LEAST_TILES
-    return min(ci, co) >= 16 and tiles >= least and saved >= 1.3
+    return min(ci, co) >= 16 and tiles >= least and saved(geo.output) >= LEAST_SAVED
+
+
+def saved(size: tuple[int, int]) -> float:
+    """How many times fewer multiplications outputs of this size need than by direct convolution."""
+    m = tile_size(size)
+    return 9 * size[0] * size[1] / (-(-size[0] // m) * -(-size[1] // m) * (m + 2) ** 2)
 
 
 def tile_size(size: tuple[int, int]) -> int:
@@ -148,7 +153,7 @@ def conv2d_backward(
         input_gradient_of(kernel, dx.shape, geo)(dy, None, dx)
     if not kernel_gradient:
         return dx, None, conv.bias_gradient(dy) if has_bias else None
-    sums = KernelGradient(kernel.shape, geo, has_bias)
+    sums = kernel_gradient_of(kernel.shape, geo, has_bias)
     sums.add(x, dy)
     return dx, *sums.result()
 
@@ -161,6 +166,11 @@ def convolution(kernel: NDArray, y_shape: tuple[int, ...], geo: Geometry) -> Con
 def input_gradient_of(kernel: NDArray, dx_shape: tuple[int, ...], geo: Geometry) -> Convolution:
     """The gradient to the input, a convolution of dy with turned weights, for as many images as ``dx_shape`` says at most."""
     return Convolution(loops.turn(kernel), dx_shape, (2 - geo.padding[0][0], 2 - geo.padding[1][0]))
+
+
+def kernel_gradient_of(kernel_shape: tuple[int, ...], geo: Geometry, has_bias: bool) -> KernelGradient:
+    """The gradient to the kernel, to which images are added."""
+    return KernelGradient(kernel_shape, geo, has_bias)
 
 
 def _whole(channels: int) -> int:
