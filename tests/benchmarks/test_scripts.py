@@ -142,8 +142,9 @@ def test_errors_are_those_of_the_way_that_was_asked_for():
     assert found["direct"] != found["Winograd"]
     for way, of in found.items():
         assert list(of) == ["forward", "dx", "dw"]
-        low, high = (1e-4, 1e-2) if way == "bfloat16" else (0, 1e-5)
-        assert all(low < error < high for error in of.values())
+        assert all(0 < error < (1e-2 if way == "bfloat16" else 1e-5) for error in of.values())
+    if "bfloat16" in found:
+        assert min(found["bfloat16"]["forward"], found["bfloat16"]["dx"]) > 1e-4
     assert list(layers.errors((2, 6, 6, 4), (3, 3, 4, 4), strides=2)) == ["direct"]
 
 

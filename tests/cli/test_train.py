@@ -8,8 +8,6 @@ import tomllib
 
 import pytest
 
-from pellucid import backend as engine
-
 from .conftest import finish, good, rows, start
 
 
@@ -171,8 +169,7 @@ def test_bfloat16_is_announced_remembered_and_resumed(small_images, tmp_path):
     answer = good("train", small_images, *arguments, "--epochs", 3, "--out", "whole", cwd=tmp_path)
     told = " ".join(answer.out.split())
     assert "rounded to 8 significant bits" in told
-    with engine.using("native"):
-        assert {"amx": "(AMX)", "avx512": "(AVX512_BF16)", "": "saves no time"}[engine.bfloat16_unit()] in told
+    assert "saves no time" in told  # for NumPy does it
     assert tomllib.loads((tmp_path / "whole/config.toml").read_text())["precision"] == "bfloat16"
     good("train", small_images, *arguments, "--epochs", 1, "--out", "parts", cwd=tmp_path)
     good("resume", "parts", "--epochs", 3, cwd=tmp_path)

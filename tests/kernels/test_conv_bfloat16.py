@@ -15,6 +15,7 @@ from pellucid import backend, ops
 from pellucid.kernels import composed, conv_bfloat16, machine, set_winograd, simd_bfloat16, winograd, winograd_enabled
 from pellucid.ops import fused as reference
 from pellucid.ops.bfloat16 import rounded
+from pellucid.run.prepare import BY_UNIT
 
 EXAMPLES = int(os.environ.get("PELLUCID_EXAMPLES", "30"))
 RELU_MAX = {"activation": "relu", "pool": "max_pool2d"}
@@ -172,6 +173,14 @@ def test_the_gradient_to_few_weights_is_float32s_where_that_is_quicker(unit, win
         y.astype(np.float64), ops.conv2d(x.astype(np.float64), kernel.astype(np.float64), padding="same")[1]
     )[1]
     assert np.abs(found - exact).max() < (1e-5 if wanted is winograd else 1e-2) * np.abs(exact).max()
+
+
+def test_a_training_says_what_the_unit_is_good_for():
+    assert set(BY_UNIT) == {*simd_bfloat16.UNITS, ""}
+    with backend.using("numpy"):
+        assert backend.bfloat16_unit() == ""
+    with backend.using("native"):
+        assert backend.bfloat16_unit() == simd_bfloat16.unit()
 
 
 def test_a_cpu_without_it_does_without(monkeypatch):

@@ -14,8 +14,7 @@ from .networks import build
 BY_UNIT = {  # what a training in bfloat16 gains on this CPU
     "amx": "Convolutions with stride 1 and at least 16 channels use this CPU's tiles for such numbers (AMX).",
     "avx512": "Convolutions with stride 1 that are no 3x3 ones use this CPU's products of such numbers (AVX512_BF16).",
-    "": "This CPU has no products of such numbers that would be quicker than those of float32, which are used: it shows what "
-    "half the bits do to a training, and saves no time.",
+    "": "The products themselves run in float32: this shows what half the bits do to a training, and saves no time.",
 }
 
 
